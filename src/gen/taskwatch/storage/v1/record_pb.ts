@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file taskwatch/storage/v1/record.proto.
  */
 export const file_taskwatch_storage_v1_record: GenFile = /*@__PURE__*/
-  fileDesc("CiF0YXNrd2F0Y2gvc3RvcmFnZS92MS9yZWNvcmQucHJvdG8SFHRhc2t3YXRjaC5zdG9yYWdlLnYxIuIBCgNKb2ISJgoHcGF5bG9hZBgBIAEoCzIVLnRhc2t3YXRjaC52MS5Db250ZW50Ei8KDHJldHJ5X3BvbGljeRgCIAEoCzIZLnRhc2t3YXRjaC52MS5SZXRyeVBvbGljeRIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCXJldGVudGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhITCgtmaW5nZXJwcmludBgFIAEoDBITCgt3cml0ZV90b2tlbhgGIAEoBiJMCgpUYXNrUmVjb3JkEi4KBGhlYWQYASABKAsyIC50YXNrd2F0Y2guc3RvcmFnZS52MS5SZWNvcmRIZWFkEg4KBnN0YXR1cxgCIAEoDCKrAgoKUmVjb3JkSGVhZBImCgVzdGF0ZRgBIAEoDjIXLnRhc2t3YXRjaC52MS5UYXNrU3RhdGUSDgoGY2hhbmdlGAIgASgNEg8KB2F0dGVtcHQYAyABKA0SFQoNYXR0ZW1wdF90b2tlbhgEIAEoBhITCgt3cml0ZV90b2tlbhgFIAEoBhIUCgxqb2Jfc2VxdWVuY2UYBiABKAQSFAoMam9iX2RlbGl2ZXJ5GAcgASgNEhgKEGltbXV0YWJsZV9sZW5ndGgYCCABKA0SEQoJZXhwaXJlX21zGAkgASgDEhMKC2ZpbmdlcnByaW50GAogASgMEhAKCHJldHJ5X21zGAsgASgDEigKCHByaW9yaXR5GAwgASgOMhYudGFza3dhdGNoLnYxLlByaW9yaXR5InIKC1Jlc3VtZVRva2VuEg0KBWVwb2NoGAEgASgGEhAKCHJldmlzaW9uGAIgASgEEhAKCHBvc2l0aW9uGAMgASgNEhEKCXNjaGVkdWxlZBgEIAMoDRINCgVzY29wZRgFIAEoBhIOCgZjaGFuZ2UYBiABKA0iPgoJUGFnZVRva2VuEhEKCWNyZWF0ZV9tcxgBIAEoAxIPCgd0YXNrX2lkGAIgASgJEg0KBXNjb3BlGAMgASgGIn0KC1F1ZXVlUmVjb3JkEi0KCHNldHRpbmdzGAEgASgLMhsudGFza3dhdGNoLnYxLlF1ZXVlU2V0dGluZ3MSDgoGcGF1c2VkGAIgASgIEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_taskwatch_v1_queue_service, file_taskwatch_v1_task]);
+  fileDesc("CiF0YXNrd2F0Y2gvc3RvcmFnZS92MS9yZWNvcmQucHJvdG8SFHRhc2t3YXRjaC5zdG9yYWdlLnYxIs0BCgNKb2ISJgoHcGF5bG9hZBgBIAEoCzIVLnRhc2t3YXRjaC52MS5Db250ZW50Ei8KDHJldHJ5X3BvbGljeRgCIAEoCzIZLnRhc2t3YXRjaC52MS5SZXRyeVBvbGljeRIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCXJldGVudGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhITCgtmaW5nZXJwcmludBgFIAEoDCJMCgpUYXNrUmVjb3JkEi4KBGhlYWQYASABKAsyIC50YXNrd2F0Y2guc3RvcmFnZS52MS5SZWNvcmRIZWFkEg4KBnN0YXR1cxgCIAEoDCLBAgoKUmVjb3JkSGVhZBImCgVzdGF0ZRgBIAEoDjIXLnRhc2t3YXRjaC52MS5UYXNrU3RhdGUSDgoGY2hhbmdlGAIgASgNEg8KB2F0dGVtcHQYAyABKA0SFQoNYXR0ZW1wdF90b2tlbhgEIAEoBhITCgt3cml0ZV90b2tlbhgFIAEoBhIUCgxqb2Jfc2VxdWVuY2UYBiABKAQSFAoMam9iX2RlbGl2ZXJ5GAcgASgNEhgKEGltbXV0YWJsZV9sZW5ndGgYCCABKA0SEQoJZXhwaXJlX21zGAkgASgDEhMKC2ZpbmdlcnByaW50GAogASgMEhAKCHJldHJ5X21zGAsgASgDEigKCHByaW9yaXR5GAwgASgOMhYudGFza3dhdGNoLnYxLlByaW9yaXR5EhQKDHJldGVudGlvbl9tcxgNIAEoAyJyCgtSZXN1bWVUb2tlbhINCgVlcG9jaBgBIAEoBhIQCghyZXZpc2lvbhgCIAEoBBIQCghwb3NpdGlvbhgDIAEoDRIRCglzY2hlZHVsZWQYBCADKA0SDQoFc2NvcGUYBSABKAYSDgoGY2hhbmdlGAYgASgNIj4KCVBhZ2VUb2tlbhIRCgljcmVhdGVfbXMYASABKAMSDwoHdGFza19pZBgCIAEoCRINCgVzY29wZRgDIAEoBiJ9CgtRdWV1ZVJlY29yZBItCghzZXR0aW5ncxgBIAEoCzIbLnRhc2t3YXRjaC52MS5RdWV1ZVNldHRpbmdzEg4KBnBhdXNlZBgCIAEoCBIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_taskwatch_v1_queue_service, file_taskwatch_v1_task]);
 
 /**
  * The data of a message on a job, delay or dead subject: what a worker needs to run the task.
@@ -64,13 +64,6 @@ export type Job = Message<"taskwatch.storage.v1.Job"> & {
    * @generated from field: bytes fingerprint = 5;
    */
   fingerprint: Uint8Array;
-
-  /**
-   * Names the write that stored this job, so that an answer that was lost can be found out.
-   *
-   * @generated from field: fixed64 write_token = 6;
-   */
-  writeToken: bigint;
 };
 
 /**
@@ -201,6 +194,13 @@ export type RecordHead = Message<"taskwatch.storage.v1.RecordHead"> & {
    * @generated from field: taskwatch.v1.Priority priority = 12;
    */
   priority: Priority;
+
+  /**
+   * How long the status is kept after the end, in ms.
+   *
+   * @generated from field: int64 retention_ms = 13;
+   */
+  retentionMs: bigint;
 };
 
 /**
@@ -211,7 +211,7 @@ export const RecordHeadSchema: GenMessage<RecordHead> = /*@__PURE__*/
   messageDesc(file_taskwatch_storage_v1_record, 2);
 
 /**
- * Where a watch continues.
+ * Where a watch continues. Opaque to clients; see the watch contract in src/view.
  *
  * @generated from message taskwatch.storage.v1.ResumeToken
  */
