@@ -1,0 +1,150 @@
+import { setImmediate } from "node:timers/promises";
+
+import type { Registry } from "prom-client";
+
+import { createBoundedLabel } from "./bounded-label.ts";
+import { catalogue, type Role } from "./catalogue.ts";
+import { type Collectors, createCollectors } from "./collectors.ts";
+import { closedCells, createInstruments, type Instruments } from "./instruments.ts";
+import { boundedLabelLimit, recordWriters, watchEndReasons, watchMessageKinds, writeResults } from "./label-values.ts";
+import { createRpcMetrics, type RpcMetrics } from "./rpc-metrics.ts";
+import { createTaskMetrics, type TaskMetrics } from "./task-metrics.ts";
+
+/** Counts what happens on watches. */
+export interface WatchMetrics {
+  watchOpened(): void;
+  /** Each opened watch is closed once. */
+  watchClosed(reason: (typeof watchEndReasons)[number]): void;
+  /** Messages were handed to a watcher; 1 unless said otherwise. */
+  watchMessagesSent(kind: (typeof watchMessageKinds)[number], count?: number): void;
+  /** A watcher was spared this many intermediate statuses. */
+  watchStatusesMerged(count: number): void;
+  /** A status reached a watcher this long after it was written. For changes only: a snapshot may be as old as it likes. */
+  watchLag(seconds: number): void;
+}
+
+/** Counts what the view does. */
+export interface ViewMetrics {
+  viewChangesApplied(count: number): void;
+  /** The view lost its consumer, and follows again from where it was. */
+  viewFollowerRestarted(): void;
+}
+
+/** Counts what goes to NATS. */
+export interface NatsMetrics {
+  natsReconnected(): void;
+  /** A write was answered, or given up, `seconds` after it was sent. */
+  natsWrite(event: { readonly result: (typeof writeResults)[number]; readonly seconds: number }): void;
+  /** A record write lost its compare-and-set. */
+  recordConflict(writer: (typeof recordWriters)[number]): void;
+}
+
+/** Everything that is counted. Each part of the service declares the slice it needs, and is handed this. */
+export interface Metrics extends TaskMetrics, RpcMetrics, WatchMetrics, ViewMetrics, NatsMetrics, Collectors {
+  /** The media type of what `scrape` returns. */
+  readonly contentType: string;
+  /** Reads what is read on demand and returns all metrics of the registry as text. Calls at one time share one answer. */
+  scrape(): Promise<string>;
+}
+
+/** What `createMetrics` needs. */
+export interface MetricsOptions {
+  /** Where the metrics are reported. Not the library's global registry: two apps in one process would collide. */
+  readonly registry: Registry;
+  /** What this process does: decides which metrics it reports. */
+  readonly roles: readonly Role[];
+}
+
+/** Makes the metrics of the catalogue. Once per registry. */
+export function createMetrics({ registry, roles }: MetricsOptions): Metrics {
+  const instruments = createInstruments({ registry, roles });
+  const queues = createBoundedLabel(boundedLabelLimit);
+  const { runAll, ...collectors } = createCollectors(instruments, queues);
+  let scraping: Promise<string> | undefined;
+  return {
+    ...createTaskMetrics(instruments, queues),
+    ...createRpcMetrics(instruments),
+    ...createWatchMetrics(instruments),
+    ...createViewMetrics(instruments),
+    ...createNatsMetrics(instruments),
+    ...collectors,
+    contentType: registry.contentType,
+    scrape() {
+      scraping ??= runAll()
+        .then(() => exposition(registry))
+        .finally(() => {
+          scraping = undefined;
+        });
+      return scraping;
+    },
+  };
+}
+
+/** All metrics as text. Other work gets its turn after each metric: thousands of series take a while. */
+async function exposition(registry: Registry): Promise<string> {
+  const parts: string[] = [];
+  for (const { name } of registry.getMetricsAsArray()) {
+    parts.push(await registry.getSingleMetricAsString(name));
+    await setImmediate();
+  }
+  return `${parts.join("\n\n")}\n`;
+}
+
+function createWatchMetrics(instruments: Instruments): WatchMetrics {
+  const streams = instruments.gauge(catalogue.watchStreams);
+  const messages = instruments.counter(catalogue.watchMessages);
+  const sent = closedCells(watchMessageKinds, (kind) => messages.cell({ kind }));
+  const merged = instruments.counter(catalogue.watchMerged).cell({});
+  const endings = instruments.counter(catalogue.watchEnds);
+  const ends = closedCells(watchEndReasons, (reason) => endings.cell({ reason }));
+  const lag = instruments.histogram(catalogue.watchLag).cell({});
+  streams.set(0);
+  return {
+    watchOpened: () => streams.inc(),
+    watchClosed(reason) {
+      streams.dec();
+      ends(reason).value += 1;
+    },
+    watchMessagesSent(kind, count = 1) {
+      sent(kind).value += count;
+    },
+    watchStatusesMerged(count) {
+      merged.value += count;
+    },
+    watchLag: (seconds) => lag.observe(seconds),
+  };
+}
+
+function createViewMetrics(instruments: Instruments): ViewMetrics {
+  const changes = instruments.counter(catalogue.viewChanges).cell({});
+  const restarts = instruments.counter(catalogue.viewRestarts).cell({});
+  return {
+    viewChangesApplied(count) {
+      changes.value += count;
+    },
+    viewFollowerRestarted() {
+      restarts.value += 1;
+    },
+  };
+}
+
+function createNatsMetrics(instruments: Instruments): NatsMetrics {
+  const reconnects = instruments.counter(catalogue.natsReconnects).cell({});
+  const writes = instruments.counter(catalogue.natsWrites);
+  const results = closedCells(writeResults, (result) => writes.cell({ result }));
+  const durations = instruments.histogram(catalogue.natsWrite).cell({});
+  const conflicts = instruments.counter(catalogue.recordConflicts);
+  const lost = closedCells(recordWriters, (writer) => conflicts.cell({ writer }));
+  return {
+    natsReconnected() {
+      reconnects.value += 1;
+    },
+    natsWrite({ result, seconds }) {
+      results(result).value += 1;
+      durations.observe(seconds);
+    },
+    recordConflict(writer) {
+      lost(writer).value += 1;
+    },
+  };
+}
