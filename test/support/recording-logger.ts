@@ -1,0 +1,34 @@
+import type { LogFields, Logger, LogLevel } from "../../src/telemetry/logger.ts";
+
+/** One recorded line. */
+export interface RecordedLine {
+  readonly level: Exclude<LogLevel, "silent">;
+  readonly message: string;
+  readonly fields: LogFields;
+}
+
+/** A logger that keeps its lines, and those of its children, in order. */
+export interface RecordingLogger extends Logger {
+  readonly lines: readonly RecordedLine[];
+}
+
+/** Makes a logger for tests that look at what was logged. */
+export function createRecordingLogger(): RecordingLogger {
+  const lines: RecordedLine[] = [];
+  return { ...recorder(lines, {}), lines };
+}
+
+function recorder(lines: RecordedLine[], bound: LogFields): Logger {
+  const record =
+    (level: RecordedLine["level"]) =>
+    (message: string, fields: LogFields = {}): void => {
+      lines.push({ level, message, fields: { ...bound, ...fields } });
+    };
+  return {
+    debug: record("debug"),
+    info: record("info"),
+    warn: record("warn"),
+    error: record("error"),
+    child: (fields) => recorder(lines, { ...bound, ...fields }),
+  };
+}
