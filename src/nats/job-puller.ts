@@ -175,8 +175,10 @@ class CreditPuller implements JobPuller {
   }
 
   #watchSilence(): void {
-    const standing = this.#lines.some(({ asked }) => asked > 0);
-    if (standing && performance.now() - this.#heardMs > silenceMs) this.#restart("silence");
+    const isSilent = () =>
+      this.#lines.some(({ asked }) => asked > 0) && performance.now() - this.#heardMs > silenceMs;
+    // After a long turn of ours, what has come in meanwhile is read between this timer and the immediate.
+    if (isSilent()) setImmediate(() => isSilent() && this.#restart("silence"));
     else this.offer();
   }
 

@@ -94,8 +94,10 @@ async function session(follower: Follower): Promise<string> {
   const subscription = nats.connection.subscribe(inbox, {
     callback: (error, message) => (error === null ? reader.onMessage(message) : end(error.message)),
   });
+  const isSilent = () => performance.now() - reader.heardMs > silenceMs;
   const silence = setInterval(() => {
-    if (performance.now() - reader.heardMs > silenceMs) end("silence");
+    // After a long turn of ours, what has come in meanwhile is read between this timer and the immediate.
+    if (isSilent()) setImmediate(() => isSilent() && end("silence"));
   }, heartbeatMs);
   const onStop = () => end("stopped");
   signal.addEventListener("abort", onStop);
