@@ -24,9 +24,8 @@ export interface NatsOptions {
   readonly observer?: (NatsObserver & WriteObserver) | undefined;
 }
 
-/** Is told when the connection comes and goes. */
+/** Is told when the connection was made again. */
 export interface NatsObserver {
-  natsConnected(connected: boolean): void;
   natsReconnected(): void;
 }
 
@@ -66,17 +65,14 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
   const manager = await jetstreamManager(connection, { ...clientOptions, checkAPI: false });
   const publisher = createPublisher({ connection, observer, inboxPrefix: options.inboxPrefix });
   let connected = true;
-  observer?.natsConnected(true);
 
   const follow = async () => {
     for await (const status of connection.status()) {
       if (status.type === "disconnect" || status.type === "close") {
         connected = false;
-        observer?.natsConnected(false);
       } else if (status.type === "reconnect") {
         connected = true;
-        observer?.natsConnected(true);
-        observer?.natsReconnected();
+              observer?.natsReconnected();
       }
     }
   };

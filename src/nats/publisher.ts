@@ -28,11 +28,11 @@ export interface Write {
 }
 
 /** How writes ended, for counting. */
-export type WriteResult = "ok" | "conflict" | "refused" | "unknown";
+export type WriteResult = "ok" | "conflict" | "error" | "unknown";
 
 /** Is told of each write. */
 export interface WriteObserver {
-  write(fact: { readonly result: WriteResult; readonly seconds: number }): void;
+  natsWrite(fact: { readonly result: WriteResult; readonly seconds: number }): void;
 }
 
 /** What a publisher needs and may be told. */
@@ -212,13 +212,13 @@ class PipelinedPublisher implements Publisher {
 
   #fail(pending: Pending, error: Error): void {
     const result =
-      error instanceof WriteConflict ? "conflict" : error instanceof OutcomeUnknown ? "unknown" : "refused";
+      error instanceof WriteConflict ? "conflict" : error instanceof OutcomeUnknown ? "unknown" : "error";
     this.#observe(pending, result);
     pending.reject(error);
   }
 
   #observe(pending: Pending, result: WriteResult): void {
-    this.#observer?.write({ result, seconds: (performance.now() - pending.startMs) / 1_000 });
+    this.#observer?.natsWrite({ result, seconds: (performance.now() - pending.startMs) / 1_000 });
   }
 }
 
