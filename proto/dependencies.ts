@@ -9,8 +9,8 @@ import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { ScalarType } from "@bufbuild/protobuf";
-import { nestedTypes } from "@bufbuild/protobuf/reflect";
 import type { DescEnum, DescExtension, DescField, DescFile, DescMessage } from "@bufbuild/protobuf";
+import { nestedTypes } from "@bufbuild/protobuf/reflect";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 
 const root = join(import.meta.dirname, "..");
@@ -82,5 +82,8 @@ rmSync(target, { recursive: true, force: true });
 write("buf/validate/validate.proto", printFile(file_buf_validate_validate));
 for (const name of ["status", "error_details"]) {
   mkdirSync(join(target, "google/rpc"), { recursive: true });
-  cpSync(join(root, `node_modules/google-proto-files/google/rpc/${name}.proto`), join(target, `google/rpc/${name}.proto`));
+  cpSync(
+    join(root, `node_modules/google-proto-files/google/rpc/${name}.proto`),
+    join(target, `google/rpc/${name}.proto`),
+  );
 }

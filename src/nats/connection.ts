@@ -72,7 +72,7 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
         connected = false;
       } else if (status.type === "reconnect") {
         connected = true;
-              observer?.natsReconnected();
+        observer?.natsReconnected();
       }
     }
   };
@@ -120,7 +120,9 @@ function assertServer({ info }: NatsConnection): void {
     throw new UnsupportedServer(`nats-server ${version} is too old: Taskwatch needs ${minimumServerVersion} or newer`);
   }
   if (info?.jetstream !== true) {
-    throw new UnsupportedServer("nats-server runs without JetStream: start it with -js, or set jetstream in its configuration");
+    throw new UnsupportedServer(
+      "nats-server runs without JetStream: start it with -js, or set jetstream in its configuration",
+    );
   }
 }
 

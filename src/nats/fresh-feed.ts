@@ -167,4 +167,3 @@ function noStream(error: unknown): undefined {
   if (hasApiCode(error, apiCodes.streamNotFound)) return undefined;
   throw error;
 }
-

@@ -58,7 +58,9 @@ export function deliveryFromMessage({ connection }: Nats, message: Msg): JobDeli
  */
 export function ackMeta(
   reply: string,
-): { readonly consumer: string; readonly jobDelivery: number; readonly jobSequence: number; readonly pending: number } | undefined {
+):
+  | { readonly consumer: string; readonly jobDelivery: number; readonly jobSequence: number; readonly pending: number }
+  | undefined {
   const tokens = reply.split(".");
   if (tokens[0] !== "$JS" || tokens[1] !== "ACK" || tokens.length < 9) return undefined;
   const rest = tokens.length >= 11 ? tokens.slice(4) : tokens.slice(2);

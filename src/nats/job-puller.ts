@@ -175,8 +175,7 @@ class CreditPuller implements JobPuller {
   }
 
   #watchSilence(): void {
-    const isSilent = () =>
-      this.#lines.some(({ asked }) => asked > 0) && performance.now() - this.#heardMs > silenceMs;
+    const isSilent = () => this.#lines.some(({ asked }) => asked > 0) && performance.now() - this.#heardMs > silenceMs;
     // After a long turn of ours, what has come in meanwhile is read between this timer and the immediate.
     if (isSilent()) setImmediate(() => isSilent() && this.#restart("silence"));
     else this.offer();

@@ -1,3 +1,5 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 /**
  * Jobs: the messages that stand for waiting tasks.
  *
@@ -6,15 +8,13 @@
  * the server, however the two race.
  */
 import type { StoredMsg } from "@nats-io/jetstream";
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { durationMs } from "@bufbuild/protobuf/wkt";
 import { headers, type MsgHdrs } from "@nats-io/transport-node";
 
 import { type Job, JobSchema } from "../gen/taskwatch/storage/v1/record_pb.ts";
 import { type Priority, TaskState } from "../gen/taskwatch/v1/task_pb.ts";
 import type { Submission } from "../task/submission.ts";
-import { type FreshTask, type Task, taskFromFresh } from "../task/task.ts";
 import type { TaskKey } from "../task/task-id.ts";
+import { type FreshTask, type Task, taskFromFresh } from "../task/task.ts";
 import type { Nats } from "./connection.ts";
 import { apiCodes, hasApiCode, WriteConflict } from "./errors.ts";
 import { anyJobSubject, controlSubject, jobStream, jobSubject, parseJobSubject } from "./names.ts";

@@ -9,13 +9,7 @@
  * - `TaskError` (STORE_UNAVAILABLE, STORE_FULL): refused or never sent, so certainly not stored;
  * - `OutcomeUnknown`: sent, and no answer came. It may be stored, and may still come to be.
  */
-import {
-  createInbox,
-  type Msg,
-  type MsgHdrs,
-  type NatsConnection,
-  type Subscription,
-} from "@nats-io/transport-node";
+import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from "@nats-io/transport-node";
 
 import { TaskError } from "../task/errors.ts";
 import { OutcomeUnknown, storeUnavailable, WriteConflict, writeErrorFromCode } from "./errors.ts";
@@ -211,8 +205,7 @@ class PipelinedPublisher implements Publisher {
   }
 
   #fail(pending: Pending, error: Error): void {
-    const result =
-      error instanceof WriteConflict ? "conflict" : error instanceof OutcomeUnknown ? "unknown" : "error";
+    const result = error instanceof WriteConflict ? "conflict" : error instanceof OutcomeUnknown ? "unknown" : "error";
     this.#observe(pending, result);
     pending.reject(error);
   }
@@ -233,7 +226,9 @@ function sequenceFromAck(text: string): number | undefined {
 
 function writeErrorFromAck(text: string): Error {
   try {
-    const { error } = JSON.parse(text) as { readonly error?: { readonly err_code?: number; readonly description?: string } };
+    const { error } = JSON.parse(text) as {
+      readonly error?: { readonly err_code?: number; readonly description?: string };
+    };
     return writeErrorFromCode(error?.err_code ?? 0, error?.description ?? "no description");
   } catch (cause) {
     return new TaskError("INTERNAL", "a write was answered with something that is no acknowledgement", { cause });

@@ -1,18 +1,18 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 /**
  * The status bucket: one record a task, written only by compare-and-set, read from the leader.
  *
  * A record's value is its head followed by the encoded status. Readers hand the status slice on as it is.
  */
 import type { StoredMsg } from "@nats-io/jetstream";
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { headers, type MsgHdrs } from "@nats-io/transport-node";
 
 import { type RecordHead, RecordHeadSchema } from "../gen/taskwatch/storage/v1/record_pb.ts";
 import { TaskStatusSchema } from "../gen/taskwatch/v1/task_pb.ts";
 import type { Draft } from "../task/lifecycle.ts";
-import type { StatusSnapshot, Task } from "../task/task.ts";
 import type { TaskKey } from "../task/task-id.ts";
+import type { StatusSnapshot, Task } from "../task/task.ts";
 import type { Nats } from "./connection.ts";
 import { apiCodes, hasApiCode, isTransient, OutcomeUnknown, WriteConflict } from "./errors.ts";
 import { statusStream, statusSubject } from "./names.ts";
@@ -46,7 +46,9 @@ export function createStatusRecords(nats: Nats): StatusRecords {
   const { manager, publisher } = nats;
 
   const readNow = async (key: TaskKey): Promise<Task | undefined> => {
-    const message = await manager.streams.getMessage(statusStream, { last_by_subj: statusSubject(key) }).catch(noMessage);
+    const message = await manager.streams
+      .getMessage(statusStream, { last_by_subj: statusSubject(key) })
+      .catch(noMessage);
     return message === null || message.data.length === 0 ? undefined : taskFromRecord(key, message);
   };
   const read = (key: TaskKey, signal?: AbortSignal) => withPatience(() => readNow(key), { signal });

@@ -108,7 +108,8 @@ class QueueDirectory {
       ));
     const record = fromBinary(QueueRecordSchema, bytes);
     const { settings } = record;
-    const leaseMs = settings?.lease === undefined ? (this.#options.leaseMs ?? defaultLeaseMs) : durationMs(settings.lease);
+    const leaseMs =
+      settings?.lease === undefined ? (this.#options.leaseMs ?? defaultLeaseMs) : durationMs(settings.lease);
     const shape = {
       replicas: this.#options.replicas ?? 1,
       leaseMs,

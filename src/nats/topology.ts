@@ -102,7 +102,9 @@ export async function ensureQueue(
     republish: { src: ">", dest: "tev.>", headers_only: true },
   });
   const consumers = await Promise.all(
-    priorities.map((priority) => ensureConsumer(manager, stream, jobConsumer(queue, priority, { leaseMs, concurrency }))),
+    priorities.map((priority) =>
+      ensureConsumer(manager, stream, jobConsumer(queue, priority, { leaseMs, concurrency })),
+    ),
   );
   return [...differences, ...consumers.flat()];
 }

@@ -8,8 +8,8 @@ import type { StatusRecords } from "../nats/records.ts";
 import type { Store } from "../nats/store.ts";
 import { TaskError, taskExpired, taskNotFound } from "../task/errors.ts";
 import { cancel, type Draft, requestCancel } from "../task/lifecycle.ts";
-import { decodeImmutable, snapshotOfTask, type StatusSnapshot, type Task } from "../task/task.ts";
 import { taskKeyFromId, type TaskKey } from "../task/task-id.ts";
+import { decodeImmutable, snapshotOfTask, type StatusSnapshot, type Task } from "../task/task.ts";
 import { isTerminal, stateName } from "../task/transitions.ts";
 import { newToken } from "../task/write-token.ts";
 import type { Caller } from "./operations.ts";
@@ -46,7 +46,8 @@ export async function cancelTask(
   for (let round = 0; round < maxRounds; round += 1) {
     signal.throwIfAborted();
     const task = await findTask(ports, key, signal);
-    if (task === undefined) throw ports.store.ids.isOurs(key) ? taskExpired(request.taskId) : taskNotFound(request.taskId);
+    if (task === undefined)
+      throw ports.store.ids.isOurs(key) ? taskExpired(request.taskId) : taskNotFound(request.taskId);
     const settled = alreadySettled(task, request.taskId);
     if (settled !== undefined) return settled;
     try {
@@ -102,9 +103,13 @@ async function follow({ jobs, observer }: CancelPorts, task: Task): Promise<void
 }
 
 function outcomeUnknown(taskId: string, cause: unknown): TaskError {
-  return new TaskError("OUTCOME_UNKNOWN", "the cancellation may or may not have been accepted; repeat the call to find out", {
-    cause,
-    retryDelayMs: 1_000,
-    metadata: { task_id: taskId },
-  });
+  return new TaskError(
+    "OUTCOME_UNKNOWN",
+    "the cancellation may or may not have been accepted; repeat the call to find out",
+    {
+      cause,
+      retryDelayMs: 1_000,
+      metadata: { task_id: taskId },
+    },
+  );
 }

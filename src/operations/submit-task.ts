@@ -5,8 +5,8 @@ import type { StatusRecords } from "../nats/records.ts";
 import type { Store } from "../nats/store.ts";
 import { TaskError, toTaskError } from "../task/errors.ts";
 import { type Submission, submissionFromRequest } from "../task/submission.ts";
-import { type FreshTask, snapshotOfTask, type StatusSnapshot, type Task, taskFromFresh } from "../task/task.ts";
 import { taskIdFromKey, type TaskKey } from "../task/task-id.ts";
+import { type FreshTask, snapshotOfTask, type StatusSnapshot, type Task, taskFromFresh } from "../task/task.ts";
 import type { Caller, Submitted } from "./operations.ts";
 
 /** What submitting needs. */
@@ -82,7 +82,8 @@ async function accept(ports: SubmitPorts, request: SubmitTaskRequest, context: S
   const { key } = submission.task;
   if (submission.repeatable) {
     const earlier = await ports.records.read(key, signal);
-    if (earlier !== undefined) return repeat(ports, submission, { task: earlier, fingerprint: earlier.head.fingerprint });
+    if (earlier !== undefined)
+      return repeat(ports, submission, { task: earlier, fingerprint: earlier.head.fingerprint });
   }
   try {
     await jobs.submit(submission);
@@ -124,7 +125,8 @@ async function find({ jobs, records }: SubmitPorts, key: TaskKey): Promise<Found
 }
 
 function repeat(ports: SubmitPorts, submission: Submission, earlier: Found): Submitted {
-  if (Buffer.compare(earlier.fingerprint, submission.job.fingerprint) === 0) return submitted(ports, earlier.task, true);
+  if (Buffer.compare(earlier.fingerprint, submission.job.fingerprint) === 0)
+    return submitted(ports, earlier.task, true);
   const taskId = taskIdFromKey(submission.task.key);
   throw new TaskError("REQUEST_ID_REUSED", `request_id was used for task ${taskId} with other content`, {
     metadata: { task_id: taskId },

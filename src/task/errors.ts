@@ -94,7 +94,10 @@ export function toTaskError(error: unknown): TaskError {
 
 /** The error for one bad field. */
 export function invalidField(violation: FieldViolation, cause?: unknown): TaskError {
-  return new TaskError("REQUEST_INVALID", `${violation.field}: ${violation.description}`, { fields: [violation], cause });
+  return new TaskError("REQUEST_INVALID", `${violation.field}: ${violation.description}`, {
+    fields: [violation],
+    cause,
+  });
 }
 
 /** The answer for a task that never was, and for a task of another namespace: nobody can tell which. */

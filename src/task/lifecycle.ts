@@ -90,7 +90,10 @@ export function reportProgress(
 }
 
 /** Ends the task with what its handler returned. */
-export function succeed(task: Task, { result, nowMs }: { readonly result: Content | undefined; readonly nowMs: number }): Draft {
+export function succeed(
+  task: Task,
+  { result, nowMs }: { readonly result: Content | undefined; readonly nowMs: number },
+): Draft {
   return draft(task, { writer: "attempt", state: TaskState.SUCCEEDED, nowMs }, (mutable) => {
     closeAttempt(mutable, { outcome: Attempt_Outcome.SUCCEEDED, nowMs });
     mutable.result = result;
@@ -114,7 +117,11 @@ export function retry(
 /** Ends the task without success: no attempt is left, or none would help. */
 export function fail(
   task: Task,
-  { writer, error, nowMs }: { readonly writer: "attempt" | "takeover" | "sweeper"; readonly error: AttemptError; readonly nowMs: number },
+  {
+    writer,
+    error,
+    nowMs,
+  }: { readonly writer: "attempt" | "takeover" | "sweeper"; readonly error: AttemptError; readonly nowMs: number },
 ): Draft {
   return draft(task, { writer, state: TaskState.FAILED, nowMs }, (mutable) => {
     if (writer === "attempt") closeAttempt(mutable, { outcome: Attempt_Outcome.FAILED, error, nowMs });
@@ -202,7 +209,11 @@ function draft(task: Task, step: Step, change: (mutable: TaskStatus, head: Recor
 
 function closeAttempt(
   mutable: TaskStatus,
-  { outcome, error, nowMs }: { readonly outcome: Attempt_Outcome; readonly error?: AttemptError; readonly nowMs: number },
+  {
+    outcome,
+    error,
+    nowMs,
+  }: { readonly outcome: Attempt_Outcome; readonly error?: AttemptError; readonly nowMs: number },
 ): void {
   const attempt = lastAttempt(mutable);
   if (attempt === undefined || attempt.outcome !== Attempt_Outcome.UNSPECIFIED) return;
@@ -224,7 +235,11 @@ function closeWait(task: Task, mutable: TaskStatus, nowMs: number): void {
   const { createTime, scheduleTime } = decodeImmutable(task);
   if (createTime === undefined) return;
   const createMs = timestampMs(createTime);
-  spend(mutable, "queued", nowMs - Math.max(createMs, scheduleTime === undefined ? createMs : timestampMs(scheduleTime)));
+  spend(
+    mutable,
+    "queued",
+    nowMs - Math.max(createMs, scheduleTime === undefined ? createMs : timestampMs(scheduleTime)),
+  );
 }
 
 function spend(mutable: TaskStatus, what: "queued" | "running" | "backoff", ms: number): void {

@@ -1,5 +1,5 @@
-import { type Duration, durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { create } from "@bufbuild/protobuf";
+import { type Duration, durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 
 import { type RetryPolicy, RetryPolicy_Jitter, RetryPolicySchema } from "../gen/taskwatch/v1/task_pb.ts";
 
@@ -43,9 +43,7 @@ export function completeRetryPolicy(
     maximumBackoffMs: Math.max(maximumBackoffMs, initialBackoffMs),
     multiplier: policy.multiplier === 0 ? defaults.multiplier : policy.multiplier,
     jitter:
-      policy.jitter === RetryPolicy_Jitter.UNSPECIFIED
-        ? defaults.jitter
-        : policy.jitter !== RetryPolicy_Jitter.NONE,
+      policy.jitter === RetryPolicy_Jitter.UNSPECIFIED ? defaults.jitter : policy.jitter !== RetryPolicy_Jitter.NONE,
     nonRetryableCodes: policy.nonRetryableCodes.length === 0 ? defaults.nonRetryableCodes : policy.nonRetryableCodes,
   };
 }

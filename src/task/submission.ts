@@ -9,8 +9,8 @@ import { Priority, TaskState, TaskStatusSchema } from "../gen/taskwatch/v1/task_
 import { type SubmitTaskRequest, SubmitTaskRequestSchema } from "../gen/taskwatch/v1/task_service_pb.ts";
 import { invalidField } from "./errors.ts";
 import { completeRetryPolicy, defaultRetryPolicy, retryPolicyMessage } from "./retry-policy.ts";
-import type { FreshTask } from "./task.ts";
 import { type TaskIds, taskIdFromKey } from "./task-id.ts";
+import type { FreshTask } from "./task.ts";
 
 /** The largest payload, encoded. Larger data belongs in an object store, by reference. */
 export const maxPayloadBytes = 512 * 1024;

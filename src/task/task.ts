@@ -2,7 +2,13 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 
 import { type Job, type RecordHead, RecordHeadSchema } from "../gen/taskwatch/storage/v1/record_pb.ts";
-import { type Priority, TaskState, type TaskStatus, TaskStatusSchema, Wait_Reason } from "../gen/taskwatch/v1/task_pb.ts";
+import {
+  type Priority,
+  TaskState,
+  type TaskStatus,
+  TaskStatusSchema,
+  Wait_Reason,
+} from "../gen/taskwatch/v1/task_pb.ts";
 import { type TaskKey, taskIdFromKey } from "./task-id.ts";
 import { isTerminal } from "./transitions.ts";
 
