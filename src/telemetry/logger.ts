@@ -3,8 +3,8 @@ import { type DestinationStream, pino } from "pino";
 /** What a log line says besides its message. Never a payload, a result, or a credential. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** How much is logged. */
-export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
+/** The least severe lines that are logged. Nothing here writes the outermost two; they stand for "more" and "less". */
+export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 
 /**
  * Writes log lines. A message is a constant sentence in lower case, so that it can be searched for and counted; what

@@ -1,8 +1,8 @@
-import type { LogFields, Logger, LogLevel } from "../../src/telemetry/logger.ts";
+import type { LogFields, Logger } from "../../src/telemetry/logger.ts";
 
 /** One recorded line. */
 export interface RecordedLine {
-  readonly level: Exclude<LogLevel, "silent">;
+  readonly level: "debug" | "info" | "warn" | "error";
   readonly message: string;
   readonly fields: LogFields;
 }
