@@ -2,42 +2,42 @@
 export type Blame = "caller" | "world" | "us";
 
 /**
- * The closed set of reasons, each with who is to blame. What is in it is part of the API: a reason is never renamed and
+ * The closed set of reasons, each with who is to blame and what it means. What is in it is part of the API: a reason is never renamed and
  * never changes its gRPC status code.
  */
 export const reasons = {
-  REQUEST_INVALID: "caller",
-  PAGE_TOKEN_INVALID: "caller",
-  RESUME_TOKEN_INVALID: "caller",
-  CREDENTIAL_MISSING: "caller",
-  CREDENTIAL_INVALID: "caller",
-  ROLE_MISSING: "caller",
-  TASK_NOT_FOUND: "caller",
-  TASK_EXPIRED: "caller",
-  QUEUE_NOT_FOUND: "caller",
-  REQUEST_ID_REUSED: "caller",
-  TASK_ALREADY_ENDED: "caller",
-  TASK_NOT_ENDED: "caller",
-  TASK_NOT_RETRYABLE: "caller",
-  RATE_LIMITED: "caller",
-  QUEUE_LIMIT_REACHED: "caller",
-  WATCH_LIMIT_REACHED: "caller",
-  SLOW_READER: "caller",
-  RESPONSE_TOO_LARGE: "caller",
-  MESSAGE_TOO_LARGE: "caller",
-  WINDOW_PASSED: "caller",
-  CALL_CANCELLED: "caller",
-  DEADLINE_EXCEEDED: "caller",
-  NOT_IMPLEMENTED: "caller",
-  STORE_REPLACED: "world",
-  STORE_UNAVAILABLE: "world",
-  STORE_FULL: "world",
-  OUTCOME_UNKNOWN: "world",
-  NOT_READY: "world",
-  DRAINING: "world",
-  CONFLICT: "world",
-  INTERNAL: "us",
-} as const satisfies Record<string, Blame>;
+  REQUEST_INVALID: { blame: "caller", meaning: "A field breaks a rule of the schema, or the request cannot be read" },
+  PAGE_TOKEN_INVALID: { blame: "caller", meaning: "The page token is not one of this list" },
+  RESUME_TOKEN_INVALID: { blame: "caller", meaning: "The resume token is not one of this watch" },
+  CREDENTIAL_MISSING: { blame: "caller", meaning: "The call has no API key" },
+  CREDENTIAL_INVALID: { blame: "caller", meaning: "The API key is unknown or has expired" },
+  ROLE_MISSING: { blame: "caller", meaning: "The principal may not call this method" },
+  TASK_NOT_FOUND: { blame: "caller", meaning: "There is no such task in the namespace of the caller" },
+  TASK_EXPIRED: { blame: "caller", meaning: "There was such a task, and its retention is over" },
+  QUEUE_NOT_FOUND: { blame: "caller", meaning: "There is no such queue" },
+  REQUEST_ID_REUSED: { blame: "caller", meaning: "The request id names a task with other content; the metadata says which" },
+  TASK_ALREADY_ENDED: { blame: "caller", meaning: "The task has ended, and not as cancelled" },
+  TASK_NOT_ENDED: { blame: "caller", meaning: "The task has not ended" },
+  TASK_NOT_RETRYABLE: { blame: "caller", meaning: "The task did not fail, or its job is no longer kept" },
+  RATE_LIMITED: { blame: "caller", meaning: "The principal calls too often, or has too many calls under way" },
+  QUEUE_LIMIT_REACHED: { blame: "caller", meaning: "There are as many queues as are allowed" },
+  WATCH_LIMIT_REACHED: { blame: "caller", meaning: "As many watches are open as are allowed" },
+  SLOW_READER: { blame: "caller", meaning: "The watcher did not read what it was sent" },
+  RESPONSE_TOO_LARGE: { blame: "caller", meaning: "The answer does not fit into one message: ask for less" },
+  MESSAGE_TOO_LARGE: { blame: "caller", meaning: "The request does not fit into one message" },
+  WINDOW_PASSED: { blame: "caller", meaning: "What happened since the resume token is no longer known: begin anew" },
+  CALL_CANCELLED: { blame: "caller", meaning: "The caller gave up" },
+  DEADLINE_EXCEEDED: { blame: "caller", meaning: "The call took longer than the caller, or the service, allows" },
+  NOT_IMPLEMENTED: { blame: "caller", meaning: "There is no such method, or not yet" },
+  STORE_REPLACED: { blame: "world", meaning: "The store is another one, or an older state of it: begin anew" },
+  STORE_UNAVAILABLE: { blame: "world", meaning: "NATS cannot be reached; nothing was changed" },
+  STORE_FULL: { blame: "world", meaning: "NATS has no room left; nothing was changed" },
+  OUTCOME_UNKNOWN: { blame: "world", meaning: "The change may or may not have been made: repeat the call to find out" },
+  NOT_READY: { blame: "world", meaning: "The process is starting" },
+  DRAINING: { blame: "world", meaning: "The process is stopping" },
+  CONFLICT: { blame: "world", meaning: "The task kept changing meanwhile" },
+  INTERNAL: { blame: "us", meaning: "A defect of the service; its log says more" },
+} as const satisfies Record<string, { readonly blame: Blame; readonly meaning: string }>;
 
 /** Why a call was refused or failed. */
 export type Reason = keyof typeof reasons;
@@ -82,7 +82,7 @@ export class TaskError extends Error {
 
   /** Whose fault it is. */
   get blame(): Blame {
-    return reasons[this.reason];
+    return reasons[this.reason].blame;
   }
 }
 
