@@ -51,15 +51,6 @@ export function createLogger({ level, fields = {}, destination }: LoggerOptions)
   return wrap(destination === undefined ? pino(options) : pino(options, destination));
 }
 
-/** A logger that says nothing. */
-export const silentLogger: Logger = {
-  debug: () => {},
-  info: () => {},
-  warn: () => {},
-  error: () => {},
-  child: () => silentLogger,
-};
-
 const secretFields = [
   "payload",
   "result",
