@@ -2,20 +2,27 @@
  * Pulls the jobs of a queue, never more than there are free slots for, high priority before normal before low.
  *
  * Each priority has its own consumer. A pull asks for as many jobs as there are free slots and stands until that many have
- * come or it expires. A priority that is known to have more jobs waiting takes all the room from those below it; while
- * none is known to, all are asked for everything that is free, because that costs nothing until two of them are served at
- * once. Then more jobs may come than there are slots: those are given back at once and are next in line.
+ * come or it expires. A priority that had more jobs waiting a moment ago takes all the room from those below it; while none
+ * had, all are asked for everything that is free, because that costs nothing until two of them are served at once. Then more
+ * jobs may come than there are slots: those are given back at once and are next in line.
  */
 import { createInbox, type Msg, nanos, type Subscription } from "@nats-io/transport-node";
 
 import type { Nats } from "./connection.ts";
-import { deliveryFromMessage, type JobDelivery } from "./job-delivery.ts";
+import { ackMeta, type Custody, deliveryFromMessage, type JobDelivery } from "./job-delivery.ts";
 import { jobStream, priorities, type PriorityName } from "./names.ts";
 
 const expiresMs = 30_000;
 const idleHeartbeatMs = 4_000;
 /** Three heartbeats: the server, the connection or the consumer is gone, and the pulls with it. */
 const silenceMs = 3 * idleHeartbeatMs;
+/** How long a priority is believed to have more jobs. If it had, a pull that stands would have been served long before. */
+const backlogMs = 100;
+const turnMs = 1_000;
+/** A timer that is later than this tells of a pause: of this process, or of its event loop. */
+const latenessMs = 500;
+/** How long after a pause what was sent during it may still be read. */
+const catchUpMs = 1_000;
 
 /** What a puller needs. */
 export interface JobPullerOptions {
@@ -28,16 +35,20 @@ export interface JobPullerOptions {
   readonly onTrouble?: (what: string, detail: string) => void;
   /** Where messages are received. Default `_INBOX`. */
   readonly inboxPrefix?: string | undefined;
+  /** The lease of the queue: what came longer than half of it ago is not given back. Default 30 s. */
+  readonly leaseMs?: number;
 }
 
 /** A running puller. */
 export interface JobPuller {
   /** Says that slots have become free. Cheap; calls of one turn are gathered. */
   offer(): void;
-  /** When jobs, heartbeats or answers last came, in ms of the monotonic clock: proof that the queue is listened to. */
+  /** When jobs or heartbeats last came, in ms of the monotonic clock: proof that the queue is listened to. */
   readonly heardMs: number;
-  /** Asks for nothing more. What was delivered stays the worker's. */
-  stop(): void;
+  /** For how long jobs have been asked for and nothing was heard, in ms; 0 while none are asked for. */
+  readonly silentMs: number;
+  /** Asks for nothing more. What was delivered stays the worker's; what is still on its way is given back. */
+  stop(): Promise<void>;
 }
 
 /** Starts pulling. */
@@ -50,18 +61,23 @@ interface Line {
   readonly subject: string;
   /** Jobs asked for that have not come. */
   asked: number;
-  /** Whether jobs were left when the last one came. */
-  backlog: boolean;
+  /** When a job came that left others waiting, in ms of the monotonic clock. */
+  backlogSinceMs: number;
 }
 
 class CreditPuller implements JobPuller {
   readonly #options: JobPullerOptions;
   readonly #lines: readonly Line[];
   readonly #timer: NodeJS.Timeout;
+  readonly #turns = new Turns();
+  #review: NodeJS.Timeout | undefined;
   #subscription: Subscription;
   #inbox: string;
   #pulls = 0;
   #heardMs = performance.now();
+  /** Since when jobs are asked for over the present inbox. */
+  #askedSinceMs = 0;
+  #restartedMs = 0;
   #scheduled = false;
   #stopped = false;
 
@@ -72,16 +88,21 @@ class CreditPuller implements JobPuller {
       priority,
       subject: `$JS.API.CONSUMER.MSG.NEXT.${stream}.${priority}`,
       asked: 0,
-      backlog: false,
+      backlogSinceMs: Number.NEGATIVE_INFINITY,
     }));
     [this.#inbox, this.#subscription] = this.#listen();
-    this.#timer = setInterval(() => this.#watchSilence(), 1_000).unref();
+    this.#timer = setInterval(() => this.#onTurn(), turnMs).unref();
     void this.#followConnection();
     this.offer();
   }
 
   get heardMs(): number {
     return this.#heardMs;
+  }
+
+  get silentMs(): number {
+    if (!this.#isAsking()) return 0;
+    return performance.now() - Math.max(this.#heardMs, this.#askedSinceMs);
   }
 
   offer(): void {
@@ -93,11 +114,14 @@ class CreditPuller implements JobPuller {
     });
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
     this.#stopped = true;
     clearInterval(this.#timer);
-    // Without interest in the inbox, the server forgets the pulls that stand.
-    this.#subscription.unsubscribe();
+    clearTimeout(this.#review);
+    // Without interest in the inbox, the server forgets the pulls that stand; what it has sent before is still read. That
+    // fails when the connection is closed, and then nothing comes either.
+    await this.#subscription.drain().catch(() => undefined);
   }
 
   #listen(): [string, Subscription] {
@@ -111,18 +135,30 @@ class CreditPuller implements JobPuller {
     return [inbox, subscription];
   }
 
+  #isAsking(): boolean {
+    return this.#lines.some(({ asked }) => asked > 0);
+  }
+
   #ask(): void {
     if (this.#stopped || !this.#options.nats.connected) return;
     let room = this.#options.capacity();
+    const nowMs = performance.now();
     for (const line of this.#lines) {
       const wanted = room - line.asked;
       // A pull that stands is topped up only when that is worth a message.
       if (wanted > 0 && (line.asked === 0 || wanted >= line.asked)) this.#pull(line, wanted);
-      if (line.backlog) room = 0;
+      if (room > 0 && nowMs - line.backlogSinceMs < backlogMs) {
+        room = 0;
+        this.#review ??= setTimeout(() => {
+          this.#review = undefined;
+          this.offer();
+        }, backlogMs).unref();
+      }
     }
   }
 
   #pull(line: Line, batch: number): void {
+    if (!this.#isAsking()) this.#askedSinceMs = performance.now();
     this.#pulls += 1;
     line.asked += batch;
     const request = { batch, expires: nanos(expiresMs), idle_heartbeat: nanos(idleHeartbeatMs) };
@@ -132,50 +168,53 @@ class CreditPuller implements JobPuller {
   }
 
   #onMessage(message: Msg, inbox: string): void {
-    if (this.#stopped || inbox !== this.#inbox) return;
-    this.#heardMs = performance.now();
     if (message.subject.startsWith(inbox)) {
-      this.#onStatus(message);
+      if (!this.#stopped && inbox === this.#inbox) this.#onStatus(message);
       return;
     }
-    const delivery = deliveryFromMessage(this.#options.nats, message);
-    if (delivery === undefined) {
-      this.#options.onTrouble?.("message is no job", message.subject);
-      return;
-    }
-    const line = this.#lines.find(({ priority }) => priority === delivery.consumer);
+    const nowMs = performance.now();
+    this.#heardMs = nowMs;
+    const { consumer, pending } = ackMeta(message.reply ?? "") ?? {};
+    const line = this.#lines.find(({ priority }) => priority === consumer);
     if (line !== undefined) {
-      line.asked = Math.max(0, line.asked - 1);
-      line.backlog = delivery.pending > 0;
+      if (inbox === this.#inbox) line.asked = Math.max(0, line.asked - 1);
+      line.backlogSinceMs = (pending ?? 0) > 0 ? nowMs : Number.NEGATIVE_INFINITY;
     }
-    if (this.#options.capacity() > 0) this.#options.onDelivery(delivery);
-    else delivery.giveBack(0);
+    this.#onJob(message, { sinceMs: this.#turns.earliestMs(nowMs), safeMs: (this.#options.leaseMs ?? 30_000) / 2 });
     this.offer();
+  }
+
+  #onJob(message: Msg, custody: Custody): void {
+    const delivery = deliveryFromMessage(this.#options.nats, message, custody);
+    if (delivery === undefined) this.#options.onTrouble?.("message is no job", message.subject);
+    else if (!this.#stopped && this.#options.capacity() > 0) this.#options.onDelivery(delivery);
+    else delivery.giveBack(0);
   }
 
   #onStatus(message: Msg): void {
     const code = message.headers?.code ?? 0;
+    // Only what a consumer says is a sign of one; that it is gone is none.
+    if (code === 100 || code === 408) this.#heardMs = performance.now();
     if (code === 100) return;
     const name = message.subject.slice(this.#inbox.length + 1).split("-", 1)[0];
     const line = this.#lines.find(({ priority }) => priority === name);
     if (line === undefined) return;
-    line.backlog = false;
     if (code === 408) {
       // The pull has expired; the server says how much of it was left.
       const left = Number.parseInt(message.headers?.get("Nats-Pending-Messages") ?? "", 10);
       line.asked = Number.isNaN(left) ? 0 : Math.max(0, line.asked - left);
-    } else {
-      // The consumer was deleted or lost its leader, or nobody answers: ask again after a while.
-      this.#options.onTrouble?.("pull was refused", `${code} ${message.headers?.description ?? ""}`);
-      line.asked = 0;
-      setTimeout(() => this.offer(), 250 + Math.random() * 500).unref();
+      this.offer();
       return;
     }
-    this.offer();
+    // The consumer was deleted or lost its leader, or nobody answers: ask again after a while.
+    this.#options.onTrouble?.("pull was refused", `${code} ${message.headers?.description ?? ""}`);
+    line.asked = 0;
+    setTimeout(() => this.offer(), 250 + Math.random() * 500).unref();
   }
 
-  #watchSilence(): void {
-    const isSilent = () => this.#lines.some(({ asked }) => asked > 0) && performance.now() - this.#heardMs > silenceMs;
+  #onTurn(): void {
+    this.#turns.mark(performance.now());
+    const isSilent = () => this.silentMs > silenceMs && performance.now() - this.#restartedMs > silenceMs;
     // After a long turn of ours, what has come in meanwhile is read between this timer and the immediate.
     if (isSilent()) setImmediate(() => isSilent() && this.#restart("silence"));
     else this.offer();
@@ -186,7 +225,7 @@ class CreditPuller implements JobPuller {
     this.#options.onTrouble?.("pulls are made anew", why);
     this.#subscription.unsubscribe();
     [this.#inbox, this.#subscription] = this.#listen();
-    this.#heardMs = performance.now();
+    this.#restartedMs = performance.now();
     for (const line of this.#lines) line.asked = 0;
     this.offer();
   }
@@ -196,5 +235,30 @@ class CreditPuller implements JobPuller {
       if (this.#stopped) return;
       if (status.type === "reconnect") this.#restart("reconnected");
     }
+  }
+}
+
+/**
+ * Notices when this process did not run for a while, stopped or busy. What is read right after that may have been sent, and
+ * its lease may have begun, at any time since.
+ */
+class Turns {
+  #lastMs = performance.now();
+  #pausedSinceMs = 0;
+  #caughtUpMs = 0;
+
+  /** To be called every turn. */
+  mark(nowMs: number): void {
+    if (nowMs - this.#lastMs > turnMs + latenessMs) {
+      this.#pausedSinceMs = this.#lastMs;
+      this.#caughtUpMs = nowMs + catchUpMs;
+    }
+    this.#lastMs = nowMs;
+  }
+
+  /** When what is read now was sent, at the earliest. */
+  earliestMs(nowMs: number): number {
+    if (nowMs - this.#lastMs > turnMs + latenessMs) return this.#lastMs;
+    return nowMs < this.#caughtUpMs ? this.#pausedSinceMs : nowMs;
   }
 }

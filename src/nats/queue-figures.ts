@@ -1,5 +1,5 @@
-import { hasApiCode, apiCodes } from "./errors.ts";
 import type { Nats } from "./connection.ts";
+import { hasApiCode, apiCodes } from "./errors.ts";
 import { jobStream, priorities, type PriorityName, queueFromJobStream } from "./names.ts";
 
 /** How full the stream of a queue is. */

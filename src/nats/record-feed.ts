@@ -4,33 +4,57 @@
  * One push consumer with flow control, made anew from the last revision seen whenever there is a gap, a silence of four
  * heartbeats, a lost connection or a lost consumer. Made anew at once, because the client library's own ordered consumer
  * can stay silent after a re-creation until two heartbeats are missed.
+ *
+ * Revisions that are no longer stored are never delivered, so the last one delivered does not say how far the feed is.
+ * Heartbeats do: they name the last revision that the consumer has looked at.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { AckPolicy, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
-import { createInbox, type Msg, nanos } from "@nats-io/transport-node";
+import { AckPolicy, DeliverPolicy, ReplayPolicy, type StreamInfo } from "@nats-io/jetstream";
+import { createInbox, nanos } from "@nats-io/transport-node";
 
 import type { TaskKey } from "../task/task-id.ts";
 import type { Nats } from "./connection.ts";
-import { parseStatusSubject, statusStream } from "./names.ts";
+import { statusStream } from "./names.ts";
 import { withPatience } from "./patience.ts";
-import { decodeRecord, type StoredRecord } from "./records.ts";
+import { RecordFeedReader } from "./record-feed-reader.ts";
+import type { StoredRecord } from "./records.ts";
 
-const heartbeatMs = 500;
-const silenceMs = 4 * heartbeatMs;
+/** How often the server shows that the consumer lives, where it has nothing to deliver. */
+export const heartbeatMs = 500;
+/** After this long without a sign of life, nothing is proven any more. */
+export const silenceMs = 4 * heartbeatMs;
+/** How often it is checked that the bucket was not emptied, which no message tells of. */
+const auditMs = 10_000;
+/** A leader that was elected just now may not know yet what the one before it has acknowledged. */
+const electionPauses = [100, 400, 1_000, 2_000];
 
-/** What a follower is told. Calls come in the order of revisions. */
+/** When a record was written and how it came. */
+export interface RecordOrigin {
+  /** When the server stored it, in ms since 1970 by the server's clock. */
+  readonly writtenMs: number;
+}
+
+/** What a follower is told. Calls come in the order of revisions. None of them may throw. */
 export interface RecordFeedEvents {
-  /** A record was written. */
-  readonly onRecord: (key: TaskKey, revision: number, record: StoredRecord) => void;
+  /** A record was written. Its bytes are valid only during the call: they are a part of what came from the network. */
+  readonly onRecord: (key: TaskKey, revision: number, record: StoredRecord, origin: RecordOrigin) => void;
   /** A record was deleted. */
   readonly onRemoved: (key: TaskKey, revision: number) => void;
-  /** Everything up to `revision` was told, and the feed stands. */
+  /** Everything up to `revision` was told, and the feed stands. Comes again when it moves on past what is not stored. */
   readonly onCaughtUp: (revision: number) => void;
   /** A message or heartbeat came: everything up to the last revision told was all there was. */
   readonly onProof: () => void;
-  /** The bucket is another one, or an older state of it. What was told before is void; the feed starts at the beginning. */
-  readonly onReplaced: () => void;
+  /**
+   * Nothing before `firstRevision` is stored any more. Says whether the follower knows of something that should be: then
+   * the bucket was emptied, and the feed starts at the beginning.
+   */
+  readonly onFloor: (firstRevision: number) => boolean;
+  /**
+   * The bucket is another one, an older state of it, or was emptied. What was told before is void; the feed starts at the
+   * beginning. `created` names the bucket: the time at which it was made, as the server writes it.
+   */
+  readonly onReplaced: (created: string) => void;
   /** Something went wrong, for the log. The feed carries on. */
   readonly onTrouble: (what: string, detail: string) => void;
 }
@@ -48,71 +72,127 @@ export function followRecords(
   events: RecordFeedEvents,
   { inboxPrefix }: { readonly inboxPrefix?: string | undefined } = {},
 ): RecordFeed {
-  const stopping = new AbortController();
-  const follower = { nats, events, inboxPrefix, signal: stopping.signal, appliedRevision: 0, bucketCreated: "" };
-  return { done: follow(follower), stop: () => stopping.abort() };
+  const feed = new Follower(nats, events, inboxPrefix);
+  return { done: feed.run(), stop: () => feed.stop() };
 }
 
-interface Follower {
-  readonly nats: Nats;
-  readonly events: RecordFeedEvents;
-  readonly inboxPrefix: string | undefined;
-  readonly signal: AbortSignal;
-  appliedRevision: number;
-  bucketCreated: string;
-}
+class Follower {
+  readonly #nats: Nats;
+  readonly #events: RecordFeedEvents;
+  readonly #inboxPrefix: string | undefined;
+  readonly #stopping = new AbortController();
+  #appliedRevision = 0;
+  #bucketCreated = "";
+  /** Ends the session that is under way, saying why. */
+  #endSession: (why: string) => void = () => undefined;
 
-async function follow(follower: Follower): Promise<void> {
-  const { signal, events } = follower;
-  while (!signal.aborted) {
-    try {
-      const why = await session(follower);
-      if (!signal.aborted) events.onTrouble("status feed is made anew", why);
-    } catch (error) {
-      if (signal.aborted) return;
-      events.onTrouble("status feed failed", error instanceof Error ? error.message : String(error));
-      await sleep(250 + Math.random() * 750, undefined, { signal }).catch(() => undefined);
+  constructor(nats: Nats, events: RecordFeedEvents, inboxPrefix: string | undefined) {
+    this.#nats = nats;
+    this.#events = events;
+    this.#inboxPrefix = inboxPrefix;
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    this.#endSession("stopped");
+  }
+
+  async run(): Promise<void> {
+    const { signal } = this.#stopping;
+    void this.#followConnection();
+    while (!signal.aborted) {
+      try {
+        const why = await this.#session();
+        if (!signal.aborted) this.#events.onTrouble("status feed is made anew", why);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#events.onTrouble("status feed failed", error instanceof Error ? error.message : String(error));
+        await sleep(250 + Math.random() * 750, undefined, { signal }).catch(() => undefined);
+      }
     }
   }
-}
 
-/** One consumer from its making to its end; returns why it ended. */
-async function session(follower: Follower): Promise<string> {
-  const { nats, events, signal } = follower;
-  const info = await withPatience(() => nats.manager.streams.info(statusStream), { signal });
-  const headRevision = info.state.last_seq;
-  const replaced = follower.bucketCreated !== "" && info.created !== follower.bucketCreated;
-  if (replaced || headRevision < follower.appliedRevision) {
-    follower.appliedRevision = 0;
-    events.onReplaced();
+  /** One consumer from its making to its end; returns why it ended. */
+  async #session(): Promise<string> {
+    const { promise: ended, resolve: end } = Promise.withResolvers<string>();
+    this.#endSession = end;
+    const headRevision = await this.#locate();
+    const reader = new RecordFeedReader({
+      events: this.#events,
+      publish: (subject) => this.#nats.connection.publish(subject),
+      headRevision,
+      appliedRevision: this.#appliedRevision,
+      onApplied: (revision) => (this.#appliedRevision = revision),
+      end,
+    });
+    const inbox = createInbox(this.#inboxPrefix);
+    const subscription = this.#nats.connection.subscribe(inbox, {
+      callback: (error, message) => (error === null ? reader.onMessage(message) : end(error.message)),
+    });
+    const isSilent = () => performance.now() - reader.heardMs > silenceMs;
+    const silence = setInterval(() => {
+      // After a long turn of ours, what has come in meanwhile is read between this timer and the immediate.
+      if (isSilent()) setImmediate(() => isSilent() && end("silence"));
+    }, heartbeatMs);
+    const audit = setInterval(() => void this.#audit(end), auditMs * (0.8 + Math.random() * 0.4));
+    let consumer: string | undefined;
+    try {
+      const config = consumerConfig(inbox, this.#appliedRevision);
+      const created = await this.#nats.manager.consumers.add(statusStream, config);
+      consumer = created.name;
+      if (created.num_pending === 0 && created.delivered.consumer_seq === 0) reader.caughtUp(headRevision);
+      return await ended;
+    } finally {
+      clearInterval(silence);
+      clearInterval(audit);
+      subscription.unsubscribe();
+      // Unless this arrives, the server removes the consumer by itself when it has been deaf for its inactive threshold.
+      if (consumer !== undefined)
+        void this.#nats.manager.consumers.delete(statusStream, consumer).catch(() => undefined);
+    }
   }
-  follower.bucketCreated = info.created;
 
-  const inbox = createInbox(follower.inboxPrefix);
-  const { promise: ended, resolve: end } = Promise.withResolvers<string>();
-  const reader = new Reader({ follower, headRevision, end });
-  const subscription = nats.connection.subscribe(inbox, {
-    callback: (error, message) => (error === null ? reader.onMessage(message) : end(error.message)),
-  });
-  const isSilent = () => performance.now() - reader.heardMs > silenceMs;
-  const silence = setInterval(() => {
-    // After a long turn of ours, what has come in meanwhile is read between this timer and the immediate.
-    if (isSilent()) setImmediate(() => isSilent() && end("silence"));
-  }, heartbeatMs);
-  const onStop = () => end("stopped");
-  signal.addEventListener("abort", onStop);
-  let consumer: string | undefined;
-  try {
-    const created = await nats.manager.consumers.add(statusStream, consumerConfig(inbox, follower.appliedRevision));
-    consumer = created.name;
-    if (created.num_pending === 0 && created.delivered.consumer_seq === 0) reader.caughtUp(headRevision);
-    return await ended;
-  } finally {
-    signal.removeEventListener("abort", onStop);
-    clearInterval(silence);
-    subscription.unsubscribe();
-    // Unless this arrives, the server removes the consumer by itself when it has been deaf for its inactive threshold.
-    if (consumer !== undefined) void nats.manager.consumers.delete(statusStream, consumer).catch(() => undefined);
+  /** Finds out where the bucket is, and whether what was told of it still holds; returns its last revision. */
+  async #locate(): Promise<number> {
+    const info = await this.#bucket();
+    const { last_seq: headRevision, first_seq: firstRevision } = info.state;
+    const replaced = this.#bucketCreated !== "" && info.created !== this.#bucketCreated;
+    if (replaced || headRevision < this.#appliedRevision || this.#events.onFloor(firstRevision)) {
+      this.#appliedRevision = 0;
+      this.#events.onReplaced(info.created);
+    }
+    this.#bucketCreated = info.created;
+    return headRevision;
+  }
+
+  async #bucket(): Promise<StreamInfo> {
+    const { signal } = this.#stopping;
+    const read = () => withPatience(() => this.#nats.manager.streams.info(statusStream), { signal });
+    let info = await read();
+    for (const pauseMs of electionPauses) {
+      if (info.state.last_seq >= this.#appliedRevision || info.created !== this.#bucketCreated) return info;
+      await sleep(pauseMs, undefined, { signal });
+      info = await read();
+    }
+    return info;
+  }
+
+  async #audit(end: (why: string) => void): Promise<void> {
+    try {
+      const { created, state } = await this.#nats.manager.streams.info(statusStream);
+      if (created !== this.#bucketCreated) end("bucket was made anew");
+      else if (this.#events.onFloor(state.first_seq)) end("bucket was emptied");
+    } catch {
+      // Silence, and the next session, tell more than a request that failed.
+    }
+  }
+
+  /** What came while the connection was lost is lost: waiting for silence would only take longer. */
+  async #followConnection(): Promise<void> {
+    for await (const status of this.#nats.connection.status()) {
+      if (this.#stopping.signal.aborted) return;
+      if (status.type === "reconnect") this.#endSession("reconnected");
+    }
   }
 }
 
@@ -129,101 +209,4 @@ function consumerConfig(inbox: string, appliedRevision: number) {
     mem_storage: true,
     num_replicas: 1,
   };
-}
-
-class Reader {
-  readonly #follower: Follower;
-  readonly #headRevision: number;
-  readonly #end: (why: string) => void;
-  #consumerSequence = 0;
-  #isCaughtUp = false;
-  #ended = false;
-  heardMs = performance.now();
-
-  constructor(options: {
-    readonly follower: Follower;
-    readonly headRevision: number;
-    readonly end: (why: string) => void;
-  }) {
-    this.#follower = options.follower;
-    this.#headRevision = options.headRevision;
-    this.#end = options.end;
-  }
-
-  onMessage(message: Msg): void {
-    if (this.#ended) return;
-    this.heardMs = performance.now();
-    if (message.headers?.code === 100) this.#onControl(message);
-    else this.#onRecord(message);
-  }
-
-  /** Everything that existed when the session began was told: revisions up to that moment can bring nothing more. */
-  caughtUp(revision: number): void {
-    this.#isCaughtUp = true;
-    const { events } = this.#follower;
-    this.#follower.appliedRevision = Math.max(this.#follower.appliedRevision, revision);
-    events.onCaughtUp(this.#follower.appliedRevision);
-    events.onProof();
-  }
-
-  #onControl(message: Msg): void {
-    const { nats, events } = this.#follower;
-    const stalled = message.headers?.get("Nats-Consumer-Stalled") ?? "";
-    if (stalled !== "") nats.connection.publish(stalled);
-    // A flow control request asks for an answer; a heartbeat does not.
-    if (message.reply !== undefined && message.reply !== "") {
-      message.respond();
-      return;
-    }
-    const delivered = message.headers?.get("Nats-Last-Consumer") ?? "";
-    if (delivered !== "" && Number(delivered) !== this.#consumerSequence) this.#fail("messages were lost");
-    else if (this.#isCaughtUp) events.onProof();
-  }
-
-  #onRecord(message: Msg): void {
-    const meta = pushMeta(message.reply ?? "");
-    if (meta === undefined || meta.consumerSequence !== this.#consumerSequence + 1) {
-      this.#fail("messages were lost");
-      return;
-    }
-    this.#consumerSequence = meta.consumerSequence;
-    this.#follower.appliedRevision = meta.revision;
-    this.#tell(message, meta.revision);
-    if (meta.pending === 0 && !this.#isCaughtUp) this.caughtUp(Math.max(meta.revision, this.#headRevision));
-    else if (this.#isCaughtUp) this.#follower.events.onProof();
-  }
-
-  #tell(message: Msg, revision: number): void {
-    const { events } = this.#follower;
-    const key = parseStatusSubject(message.subject);
-    if (key === undefined) return;
-    if (message.data.length === 0) {
-      events.onRemoved(key, revision);
-      return;
-    }
-    let record: StoredRecord;
-    try {
-      record = decodeRecord(message.data);
-    } catch (error) {
-      // Written by something that is not us. It cannot be served, and must not stop the rest.
-      events.onTrouble("record is unreadable", `${message.subject}: ${String(error)}`);
-      return;
-    }
-    events.onRecord(key, revision, record);
-  }
-
-  #fail(why: string): void {
-    this.#ended = true;
-    this.#end(why);
-  }
-}
-
-function pushMeta(
-  reply: string,
-): { readonly revision: number; readonly consumerSequence: number; readonly pending: number } | undefined {
-  const tokens = reply.split(".");
-  const rest = tokens.length >= 11 ? tokens.slice(4) : tokens.slice(2);
-  const [, , , revision, consumerSequence, , pending] = rest.map(Number);
-  if (revision === undefined || consumerSequence === undefined || pending === undefined) return undefined;
-  return { revision, consumerSequence, pending };
 }

@@ -15,7 +15,10 @@ export const reasons = {
   TASK_NOT_FOUND: { blame: "caller", meaning: "There is no such task in the namespace of the caller" },
   TASK_EXPIRED: { blame: "caller", meaning: "There was such a task, and its retention is over" },
   QUEUE_NOT_FOUND: { blame: "caller", meaning: "There is no such queue" },
-  REQUEST_ID_REUSED: { blame: "caller", meaning: "The request id names a task with other content; the metadata says which" },
+  REQUEST_ID_REUSED: {
+    blame: "caller",
+    meaning: "The request id names a task with other content; the metadata says which",
+  },
   TASK_ALREADY_ENDED: { blame: "caller", meaning: "The task has ended, and not as cancelled" },
   TASK_NOT_ENDED: { blame: "caller", meaning: "The task has not ended" },
   TASK_NOT_RETRYABLE: { blame: "caller", meaning: "The task did not fail, or its job is no longer kept" },
