@@ -10,7 +10,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { AckPolicy, DeliverPolicy, ReplayPolicy, type StreamInfo } from "@nats-io/jetstream";
+import { AckPolicy, DeliverPolicy, ReplayPolicy, type StreamInfo, type StreamState } from "@nats-io/jetstream";
 import { createInbox, nanos } from "@nats-io/transport-node";
 
 import type { TaskKey } from "../task/task-id.ts";
@@ -46,8 +46,8 @@ export interface RecordFeedEvents {
   /** A message or heartbeat came: everything up to the last revision told was all there was. */
   readonly onProof: () => void;
   /**
-   * Nothing before `firstRevision` is stored any more. Says whether the follower knows of something that should be: then
-   * the bucket was emptied, and the feed starts at the beginning.
+   * Nothing that was told from before `firstRevision` is stored any more. Says whether the follower knows of something that
+   * should be: then the bucket was emptied, and the feed starts at the beginning. Comes every 10 s or so.
    */
   readonly onFloor: (firstRevision: number) => boolean;
   /**
@@ -83,6 +83,7 @@ class Follower {
   readonly #stopping = new AbortController();
   #appliedRevision = 0;
   #bucketCreated = "";
+  #emptied = false;
   /** Ends the session that is under way, saying why. */
   #endSession: (why: string) => void = () => undefined;
 
@@ -97,15 +98,19 @@ class Follower {
     this.#endSession("stopped");
   }
 
+  #isStopped(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
   async run(): Promise<void> {
     const { signal } = this.#stopping;
     void this.#followConnection();
-    while (!signal.aborted) {
+    while (!this.#isStopped()) {
       try {
         const why = await this.#session();
-        if (!signal.aborted) this.#events.onTrouble("status feed is made anew", why);
+        if (!this.#isStopped()) this.#events.onTrouble("status feed is made anew", why);
       } catch (error) {
-        if (signal.aborted) return;
+        if (this.#isStopped()) return;
         this.#events.onTrouble("status feed failed", error instanceof Error ? error.message : String(error));
         await sleep(250 + Math.random() * 750, undefined, { signal }).catch(() => undefined);
       }
@@ -114,17 +119,23 @@ class Follower {
 
   /** One consumer from its making to its end; returns why it ended. */
   async #session(): Promise<string> {
+    const { first_seq: firstRevision, last_seq: headRevision } = await this.#locate();
+    this.#stopping.signal.throwIfAborted();
     const { promise: ended, resolve: end } = Promise.withResolvers<string>();
     this.#endSession = end;
-    const headRevision = await this.#locate();
     const reader = new RecordFeedReader({
       events: this.#events,
       publish: (subject) => this.#nats.connection.publish(subject),
       headRevision,
       appliedRevision: this.#appliedRevision,
       onApplied: (revision) => (this.#appliedRevision = revision),
+      onEmptied: () => {
+        this.#emptied = true;
+        end("bucket was emptied");
+      },
       end,
     });
+    reader.checkFloor(firstRevision, headRevision);
     const inbox = createInbox(this.#inboxPrefix);
     const subscription = this.#nats.connection.subscribe(inbox, {
       callback: (error, message) => (error === null ? reader.onMessage(message) : end(error.message)),
@@ -134,13 +145,13 @@ class Follower {
       // After a long turn of ours, what has come in meanwhile is read between this timer and the immediate.
       if (isSilent()) setImmediate(() => isSilent() && end("silence"));
     }, heartbeatMs);
-    const audit = setInterval(() => void this.#audit(end), auditMs * (0.8 + Math.random() * 0.4));
+    const audit = setInterval(() => void this.#audit(reader, end), auditMs * (0.8 + Math.random() * 0.4));
     let consumer: string | undefined;
     try {
       const config = consumerConfig(inbox, this.#appliedRevision);
       const created = await this.#nats.manager.consumers.add(statusStream, config);
       consumer = created.name;
-      if (created.num_pending === 0 && created.delivered.consumer_seq === 0) reader.caughtUp(headRevision);
+      if (headRevision <= this.#appliedRevision) reader.caughtUp(headRevision);
       return await ended;
     } finally {
       clearInterval(silence);
@@ -152,17 +163,17 @@ class Follower {
     }
   }
 
-  /** Finds out where the bucket is, and whether what was told of it still holds; returns its last revision. */
-  async #locate(): Promise<number> {
-    const info = await this.#bucket();
-    const { last_seq: headRevision, first_seq: firstRevision } = info.state;
-    const replaced = this.#bucketCreated !== "" && info.created !== this.#bucketCreated;
-    if (replaced || headRevision < this.#appliedRevision || this.#events.onFloor(firstRevision)) {
+  /** Finds out where the bucket is, and whether what was told of it still holds. */
+  async #locate(): Promise<StreamState> {
+    const { created, state } = await this.#bucket();
+    const replaced = this.#bucketCreated !== "" && created !== this.#bucketCreated;
+    if (replaced || state.last_seq < this.#appliedRevision || this.#emptied) {
       this.#appliedRevision = 0;
-      this.#events.onReplaced(info.created);
+      this.#emptied = false;
+      this.#events.onReplaced(created);
     }
-    this.#bucketCreated = info.created;
-    return headRevision;
+    this.#bucketCreated = created;
+    return state;
   }
 
   async #bucket(): Promise<StreamInfo> {
@@ -177,11 +188,11 @@ class Follower {
     return info;
   }
 
-  async #audit(end: (why: string) => void): Promise<void> {
+  async #audit(reader: RecordFeedReader, end: (why: string) => void): Promise<void> {
     try {
       const { created, state } = await this.#nats.manager.streams.info(statusStream);
       if (created !== this.#bucketCreated) end("bucket was made anew");
-      else if (this.#events.onFloor(state.first_seq)) end("bucket was emptied");
+      else reader.checkFloor(state.first_seq, state.last_seq);
     } catch {
       // Silence, and the next session, tell more than a request that failed.
     }
@@ -190,7 +201,7 @@ class Follower {
   /** What came while the connection was lost is lost: waiting for silence would only take longer. */
   async #followConnection(): Promise<void> {
     for await (const status of this.#nats.connection.status()) {
-      if (this.#stopping.signal.aborted) return;
+      if (this.#isStopped()) return;
       if (status.type === "reconnect") this.#endSession("reconnected");
     }
   }
