@@ -22,6 +22,8 @@ export interface NatsServerOptions {
   readonly configuration?: string;
   /** The program to run; by default the one that `findNatsServer` finds. */
   readonly binary?: string;
+  /** Puts it into a process group of its own, so that Ctrl-C does not reach it; false by default. */
+  readonly detached?: boolean;
   /** How long the server may take to answer, in milliseconds; 30 seconds by default, for a large store to be read. */
   readonly startTimeoutMs?: number;
 }
@@ -108,7 +110,10 @@ class ChildServer implements NatsServer {
     await mkdir(join(this.#folder, "ports"), { recursive: true });
     const configuration = join(this.#folder, "nats.conf");
     await writeFile(configuration, this.#configuration());
-    const child = spawn(this.#binary, ["--config", configuration], { stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(this.#binary, ["--config", configuration], {
+      stdio: ["ignore", "ignore", "pipe"],
+      detached: this.#options.detached ?? false,
+    });
     this.#child = child;
     this.#firstWords = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
