@@ -124,13 +124,12 @@ export class ResumingWatch implements Watch {
 
   #open(): void {
     const { request, transport, clock } = this.#options;
-    const token = this.#tokenSource;
     this.#episode = new WatchEpisode({
       transport,
       clock,
       request: create(WatchStatusRequestSchema, { ...request, resumeToken: this.#token }),
       onMessage: (message) => this.#onMessage(message),
-      onEnd: (end) => this.#onEnd(end, token),
+      onEnd: (end) => this.#onEnd(end),
     });
     this.#episode.start();
   }
@@ -173,9 +172,9 @@ export class ResumingWatch implements Watch {
     this.#queue.push({ kind: "removed", taskId, reason, resumeToken: this.#token });
   }
 
-  #onEnd(end: EpisodeEnd, token: TokenSource): void {
+  #onEnd(end: EpisodeEnd): void {
     this.#episode = undefined;
-    const verdict = judgeEnd(end, token);
+    const verdict = judgeEnd(end, this.#tokenSource);
     if (verdict.kind === "fail") return this.#fail(verdict.error);
     if (verdict.kind === "reset") this.#reset(verdict.error);
     const livedMs = end.livedMs ?? 0;

@@ -1,7 +1,7 @@
 import type { TaskwatchError } from "./taskwatch-error.ts";
 import type { EpisodeEnd } from "./watch-episode.ts";
 
-/** Where the token came from that a stream was opened with. */
+/** Where the token comes from with which a watch would continue. */
 export type TokenSource = "none" | "caller" | "stream";
 
 /**
@@ -21,7 +21,7 @@ export type Verdict =
 /** The longest delay that is taken from a server. */
 const maxResumeDelayMs = 60_000;
 
-/** Judges the end of a stream that was opened with a token from `token`. */
+/** Judges the end of a stream after which the watch holds a token from `token`. */
 export function judgeEnd({ error, resumeDelayMs }: EpisodeEnd, token: TokenSource): Verdict {
   if (resumeDelayMs !== undefined) return { kind: "resume", delayMs: Math.min(resumeDelayMs, maxResumeDelayMs) };
   if (error === undefined) return { kind: "retry", notBeforeMs: 0 };
