@@ -1,0 +1,121 @@
+import type { ServerHttp2Stream } from "node:http2";
+
+import {
+  Metadata,
+  type ServerInterceptor,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  status as grpcStatus,
+  type StatusObject,
+} from "@grpc/grpc-js";
+
+import { type TaskError, toTaskError } from "../task/errors.ts";
+import type { Call, Calls } from "./calls.ts";
+import { codeOf, messageOf, statusBytes, taskErrorFromLibrary } from "./errors.ts";
+import { http2StreamOf } from "./grpc-internals.ts";
+import { methodOfPath } from "./methods.ts";
+
+/** A call, as the handler of its method finds it. */
+export interface GrpcCall {
+  readonly call: Call;
+  /** Below grpc-js. */
+  readonly stream: ServerHttp2Stream;
+}
+
+/** The call that came with this metadata. */
+export function grpcCallOf(metadata: Metadata): GrpcCall {
+  return metadata.getOpaque(callKey) as GrpcCall;
+}
+
+/** An error as a gRPC status. */
+export function grpcStatusOf(error: TaskError): StatusObject {
+  const metadata = new Metadata();
+  metadata.set(detailsHeader, Buffer.from(statusBytes(error)));
+  return { code: codeOf(error) as number, details: messageOf(error), metadata };
+}
+
+/**
+ * Starts and admits calls of the API before their requests are read, and sees to it that what grpc-js answers by itself
+ * has details like everything else. Calls of other services (health, reflection) go by.
+ */
+export function createGrpcInterceptor(calls: Calls): ServerInterceptor {
+  return (definition, base) => {
+    const method = methodOfPath(definition.path);
+    if (method === undefined) return new ServerInterceptingCall(base);
+    const call = calls.start(method, "grpc");
+    const stream = http2StreamOf(base);
+    if (stream.closed || stream.destroyed) call.close();
+    else stream.once("close", () => call.close());
+    completeStatuses(base, call);
+    call.onExpired = (error) => {
+      if (call.ended) stream.close(cancelled);
+      else base.sendStatus(grpcStatusOf(error));
+    };
+    return new ServerInterceptingCall(base, {
+      start(next) {
+        next({
+          onReceiveMetadata(metadata, admitted) {
+            try {
+              call.admit({
+                authorization: textOf(metadata, "authorization"),
+                traceparent: textOf(metadata, "traceparent"),
+                timeoutMs: remainingMs(base),
+              });
+            } catch (error) {
+              refuse(base, call, toTaskError(error));
+              return;
+            }
+            metadata.setOpaque(callKey, { call, stream } satisfies GrpcCall);
+            admitted(metadata);
+          },
+        });
+      },
+    });
+  };
+}
+
+const callKey = "taskwatch.call";
+const detailsHeader = "grpc-status-details-bin";
+/** NGHTTP2_CANCEL. */
+const cancelled = 8;
+
+function refuse(base: ServerInterceptingCallInterface, call: Call, error: TaskError): void {
+  call.end(error);
+  base.sendStatus(grpcStatusOf(error));
+}
+
+/**
+ * grpc-js calls this very method also for the statuses that are its own: a message that is too large or cannot be
+ * decompressed, a deadline. Interceptors do not get to see those.
+ */
+function completeStatuses(base: ServerInterceptingCallInterface, call: Call): void {
+  const sendStatus = base.sendStatus.bind(base);
+  base.sendStatus = (status) => {
+    if (status.code === grpcStatus.OK) {
+      call.end();
+      sendStatus(status);
+      return;
+    }
+    if ((status.metadata?.get(detailsHeader).length ?? 0) > 0) {
+      sendStatus(status);
+      return;
+    }
+    const error = taskErrorFromLibrary({
+      code: status.code as number,
+      message: status.details,
+      stage: call.handled ? "response" : "request",
+    });
+    call.end(error);
+    sendStatus(grpcStatusOf(error));
+  };
+}
+
+function textOf(metadata: Metadata, name: string): string | undefined {
+  const [value] = metadata.get(name);
+  return typeof value === "string" ? value : undefined;
+}
+
+function remainingMs(call: ServerInterceptingCallInterface): number | undefined {
+  const deadline = Number(call.getDeadline());
+  return Number.isFinite(deadline) ? deadline - Date.now() : undefined;
+}

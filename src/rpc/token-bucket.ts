@@ -1,0 +1,25 @@
+/** Lets so many things happen per second, and a few more at once. */
+export interface TokenBucket {
+  /**
+   * Takes `tokens` (1) if there is at least one; otherwise says in how many ms there will be. What is taken beyond what is
+   * there is owed, so a batch that is larger than the bucket passes once and is then paid off.
+   */
+  take(nowMs: number, tokens?: number): number | undefined;
+}
+
+/** A full bucket. */
+export function createTokenBucket(rate: { readonly perSecond: number; readonly burst: number }): TokenBucket {
+  const { perSecond, burst } = rate;
+  let level = burst;
+  let filledMs: number | undefined;
+  return {
+    take(nowMs, tokens = 1) {
+      const elapsedMs = Math.max(0, nowMs - (filledMs ?? nowMs));
+      level = Math.min(burst, level + (elapsedMs / 1_000) * perSecond);
+      filledMs = nowMs;
+      if (level < 1) return Math.ceil(((1 - level) / perSecond) * 1_000);
+      level -= tokens;
+      return undefined;
+    },
+  };
+}
