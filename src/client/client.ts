@@ -99,7 +99,11 @@ class Client implements TaskwatchClient {
     this.#caller = createCaller(transport, policy);
     this.#onceCaller = createCaller(transport, { ...policy, retryBudgetMs: 0 });
     this.#batcher = new SubmitBatcher(transport, policy, { ...defaultBatchLimits, ...batch });
-    this.#waits = new WaitGroups((taskIds) => this.watch(taskIds, { minIntervalMs: waitIntervalMs }));
+    this.#waits = new WaitGroups({
+      clock,
+      watch: (taskIds) => this.watch(taskIds, { minIntervalMs: waitIntervalMs }),
+      read: (taskIds) => this.getMany(taskIds),
+    });
   }
 
   async submit(submission: Submission, { signal }: CallOptions = {}): Promise<SubmittedTask> {

@@ -1,7 +1,9 @@
 /**
  * Waits for the ends of many tasks over few streams: waits that begin in the same turn of the event loop share a watch of up
- * to 1,000 tasks, and when too many watches are open, the smallest are joined.
+ * to 1,000 tasks. When many watches are open, waits are gathered for longer, and the smallest watches are joined.
  */
+import type { Clock } from "./clock.ts";
+import type { ReadResult } from "./read-statuses.ts";
 import { isTerminal, type TaskStatus } from "./task-status.ts";
 import { clientClosed, TaskwatchError, toTaskwatchError } from "./taskwatch-error.ts";
 import type { Watch, WatchEvent } from "./watch-event.ts";
@@ -10,12 +12,23 @@ import type { Watch, WatchEvent } from "./watch-event.ts";
 export interface WaitLimits {
   /** Tasks of one watch. At most 1,000, which is what the service takes. */
   readonly maxTasks: number;
-  /** Watches from which on small ones are joined. */
+  /** Watches from which on waits are gathered for longer, and beyond which small watches are joined. */
   readonly maxWatches: number;
+}
+
+/** What waiting is made of. */
+export interface WaitOptions {
+  readonly watch: (taskIds: readonly string[]) => Watch;
+  readonly read: (taskIds: readonly string[]) => Promise<readonly ReadResult[]>;
+  readonly clock: Clock;
+  readonly limits?: WaitLimits;
 }
 
 /** What suits a client that does not know better. */
 export const defaultWaitLimits: WaitLimits = { maxTasks: 1_000, maxWatches: 64 };
+
+/** How long waits are gathered when many watches are open: each watch that is left costs the service a reset. */
+const gatherMs = 100;
 
 /** One who waits for a task. */
 interface Waiter {
@@ -31,19 +44,19 @@ interface Group {
 
 /** Gathers waits into watches. */
 export class WaitGroups {
-  readonly #openWatch: (taskIds: readonly string[]) => Watch;
+  readonly #options: WaitOptions;
   readonly #limits: WaitLimits;
   /** Where each task is that somebody waits for. */
   readonly #groupOf = new Map<string, Group>();
   readonly #groups = new Set<Group>();
   /** What the next watch will be of. */
   #gathering: Group | undefined;
-  #immediate: NodeJS.Immediate | undefined;
+  #cancelOpening: (() => void) | undefined;
   #closed = false;
 
-  constructor(openWatch: (taskIds: readonly string[]) => Watch, limits: WaitLimits = defaultWaitLimits) {
-    this.#openWatch = openWatch;
-    this.#limits = limits;
+  constructor(options: WaitOptions) {
+    this.#options = options;
+    this.#limits = options.limits ?? defaultWaitLimits;
   }
 
   /** The terminal status. Rejects with NOT_FOUND when there is no such task any more, or with the signal's reason. */
@@ -73,7 +86,7 @@ export class WaitGroups {
   /** Fails all who wait. */
   close(): void {
     this.#closed = true;
-    clearImmediate(this.#immediate);
+    this.#cancelOpening?.();
     for (const group of this.#groups) this.#drop(group, clientClosed());
   }
 
@@ -89,24 +102,34 @@ export class WaitGroups {
     if (this.#gathering !== undefined && this.#gathering.tasks.size < this.#limits.maxTasks) return this.#gathering;
     this.#gathering = { tasks: new Map(), watch: undefined };
     this.#groups.add(this.#gathering);
-    this.#immediate ??= setImmediate(() => this.#openGathered());
+    this.#cancelOpening ??= this.#soon(() => this.#openGathered());
     return this.#gathering;
   }
 
+  #soon(callback: () => void): () => void {
+    if (this.#groups.size > this.#limits.maxWatches) return this.#options.clock.after(gatherMs, callback);
+    const immediate = setImmediate(callback);
+    return () => clearImmediate(immediate);
+  }
+
   #openGathered(): void {
-    this.#immediate = undefined;
+    this.#cancelOpening = undefined;
     this.#gathering = undefined;
     this.#joinSmallest();
     for (const group of this.#groups) if (group.watch === undefined) void this.#follow(group);
   }
 
-  /** Half of the watches at least go, as far as their tasks fit into one, so that joining stays rare. */
+  /** Half of the watches go, as far as their tasks fit into one, so that joining stays rare. */
   #joinSmallest(): void {
     if (this.#groups.size <= this.#limits.maxWatches) return;
     const bySize = [...this.#groups].sort((a, b) => a.tasks.size - b.tasks.size);
+    let size = 0;
+    const fitting = bySize
+      .slice(0, Math.ceil(this.#limits.maxWatches / 2) + 1)
+      .filter(({ tasks }) => (size += tasks.size) <= this.#limits.maxTasks);
+    if (fitting.length < 2) return;
     const joined: Group = { tasks: new Map(), watch: undefined };
-    for (const group of bySize.slice(0, Math.ceil(this.#limits.maxWatches / 2) + 1)) {
-      if (joined.tasks.size + group.tasks.size > this.#limits.maxTasks) break;
+    for (const group of fitting) {
       this.#release(group);
       for (const [taskId, waiters] of group.tasks) {
         joined.tasks.set(taskId, waiters);
@@ -117,14 +140,14 @@ export class WaitGroups {
   }
 
   async #follow(group: Group): Promise<void> {
-    const watch = this.#openWatch([...group.tasks.keys()]);
+    const watch = this.#options.watch([...group.tasks.keys()]);
     group.watch = watch;
     try {
       for await (const event of watch) this.#onEvent(group, event);
       // Otherwise the group was given up, and its tasks may be in another one by now.
       if (group.watch === watch) this.#drop(group, new TaskwatchError("INTERNAL", "watch ended before its tasks did"));
     } catch (error) {
-      if (group.watch === watch) this.#onFailure(group, error);
+      if (group.watch === watch) this.#onFailure(group, error as Error);
     }
   }
 
@@ -136,17 +159,27 @@ export class WaitGroups {
     }
   }
 
-  /** One task that is not there must not fail the waits for the others. */
-  #onFailure(group: Group, error: unknown): void {
-    const failure = toTaskwatchError(error);
-    const { taskId } = failure;
-    if (failure.code !== "NOT_FOUND" || taskId === undefined || !group.tasks.has(taskId)) {
-      this.#drop(group, error as Error);
-      return;
+  #onFailure(group: Group, error: Error): void {
+    // A task that is not there must not fail the waits for the others.
+    const missing = error instanceof TaskwatchError && error.code === "NOT_FOUND";
+    if (missing && group.tasks.size > 1) void this.#followThoseThere(group, error);
+    else this.#drop(group, error);
+  }
+
+  async #followThoseThere(group: Group, notFound: Error): Promise<void> {
+    const size = group.tasks.size;
+    try {
+      for (const result of await this.#options.read([...group.tasks.keys()])) {
+        if (result.error?.code !== "NOT_FOUND") continue;
+        for (const waiter of this.#remove(group, result.taskId)) waiter.reject(result.error);
+      }
+    } catch (error) {
+      this.#drop(group, toTaskwatchError(error));
     }
-    for (const waiter of this.#remove(group, taskId)) waiter.reject(failure);
-    if (group.tasks.size > 0) void this.#follow(group);
-    else this.#drop(group, failure);
+    if (!this.#groups.has(group)) return;
+    // All are there, and yet they cannot be watched: going round again would not help.
+    if (group.tasks.size === size || group.tasks.size === 0) this.#drop(group, notFound);
+    else void this.#follow(group);
   }
 
   #leave(taskId: string, waiter: Waiter): void {

@@ -38,8 +38,8 @@ function isCut({ code, reason }: TaskwatchError, token: TokenSource): boolean {
     case "UNAVAILABLE":
       return true;
     case "RESOURCE_EXHAUSTED":
-      // The place of the stream that was just lost may not be free yet; without one, the limit is meant.
-      return reason === "SLOW_READER" || (reason !== undefined && token === "stream");
+      // Once it had its place, it had one: the service may only not have noticed yet that the last stream is gone.
+      return reason === undefined || reason === "SLOW_READER" || token === "stream";
     case "CANCELLED":
     case "UNKNOWN":
     case "INTERNAL":
