@@ -43,16 +43,18 @@ async function acceptable(path: string, source: string): Promise<NatsServerBinar
   return { path, version };
 }
 
-/** Debian installs the server where only root's PATH leads. */
+/** Debian installs the server where only root's PATH leads. Without a PATH nothing is looked for. */
 async function onPath(environment: NodeJS.ProcessEnv): Promise<NatsServerBinary | undefined> {
-  const folders = [...(environment["PATH"] ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin"];
-  return await firstNewEnough(folders.filter((folder) => folder !== "").map((folder) => join(folder, "nats-server")));
+  const path = environment["PATH"];
+  if (path === undefined) return undefined;
+  const folders = [...path.split(delimiter), "/usr/local/sbin", "/usr/sbin"];
+  return firstNewEnough(folders.filter((folder) => folder !== "").map((folder) => join(folder, "nats-server")));
 }
 
 async function inCache(environment: NodeJS.ProcessEnv): Promise<NatsServerBinary | undefined> {
   const cache = cacheFolder(environment);
   const versions = (await readdir(cache).catch(() => [])).filter((name) => versionFrom(name) === name);
-  return await firstNewEnough(versions.map((version) => join(cache, version, debianPath)));
+  return firstNewEnough(versions.map((version) => join(cache, version, debianPath)));
 }
 
 /** Several processes may do this at once: each unpacks on its own, and the first one's tree is what all of them use. */
