@@ -43,7 +43,7 @@ export default defineConfig({
     "typescript/return-await": ["error", "error-handling-correctness-only"],
     "typescript/only-throw-error": "error",
     "typescript/prefer-promise-reject-errors": "error",
-    "eslint/no-promise-executor-return": "error",
+    "eslint/no-promise-executor-return": ["error", { allowVoid: true }],
 
     // Types say what can happen, and the code believes them.
     "typescript/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],

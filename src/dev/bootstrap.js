@@ -16,6 +16,7 @@ const oldestNode = [22, 18];
 const [command = "", ...commandArguments] = process.argv.slice(2);
 await installWhatIsMissing();
 const node = findNode();
+offerCommand();
 process.exitCode = await runAll(stepsOf(command, commandArguments));
 
 /** @returns {string[][]} the command lines that a command consists of, to be run one after the other */
@@ -74,7 +75,7 @@ async function installWhatIsMissing() {
 function isInstalled() {
   const wanted = packagesIn("package-lock.json");
   const present = packagesIn("node_modules/.package-lock.json");
-  if (wanted === undefined) fail("package-lock.json is missing or broken.", 1);
+  if (wanted === undefined) fail("package-lock.json is missing.", 1);
   if (present === undefined) return false;
   return Object.entries(wanted).every(([path, { version, optional }]) => {
     if (path === "") return true;
@@ -83,11 +84,24 @@ function isInstalled() {
 }
 
 function packagesIn(file) {
+  const text = readText(join(root, file));
+  return text === undefined ? undefined : JSON.parse(text).packages;
+}
+
+function readText(path) {
   try {
-    return JSON.parse(readFileSync(join(root, file), "utf8")).packages;
-  } catch {
-    return undefined;
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
   }
+}
+
+/** Lets `npx taskwatch` run the source, as it runs the built command where the package is installed. */
+function offerCommand() {
+  const path = join(root, "node_modules/.bin/taskwatch");
+  const text = `#!/bin/sh\nexec "${node}" "${join(root, "src/cli/main.ts")}" "$@"\n`;
+  if (readText(path) !== text) writeFileSync(path, text, { mode: 0o755 });
 }
 
 /** Two installations at once would spoil each other, and `npm start` beside `npm test` is what people type first. */

@@ -25,12 +25,12 @@ Taskwatch is up, after ${seconds} s. Ctrl-C stops it; tasks survive that, in .ta
 The demo worker serves the queue "demo": checksum and wordcount {"path": …}, flaky, sleep {"ms": …}.
 In another terminal, submit a task and watch it to its end:
 
-  npm run -s taskwatch -- submit demo checksum '{"path": "proto"}' --watch
+  npx taskwatch submit checksum '{"path": "proto"}' --queue demo --watch
 
 or with nothing but curl:
 
   curl -s ${http}/taskwatch.v1.TaskService/SubmitTask \\
     -H 'content-type: application/json' \\
-    -d '{"queue": "demo", "type": "checksum", "payload": {"json": {"path": "proto"}}}'
+    -d '{"queue": "demo", "type": "checksum", "payload": {"json": {"path": "README.md"}}}'
 `;
 }
