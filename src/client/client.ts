@@ -8,7 +8,7 @@ import { createGrpcTransport, type GrpcTransportOptions } from "./grpc-transport
 import { readStatus, readStatuses, type ReadResult } from "./read-statuses.ts";
 import { ResumingWatch } from "./resuming-watch.ts";
 import { statusFromMessage } from "./status-from-message.ts";
-import { requestFromSubmission, type Submission, type SubmittedTask } from "./submission.ts";
+import type { Submission, SubmittedTask } from "./submission.ts";
 import { type BatchLimits, defaultBatchLimits, SubmitBatcher } from "./submit-batcher.ts";
 import { listTasks, type TaskQuery } from "./task-query.ts";
 import type { TaskStatus } from "./task-status.ts";
@@ -107,7 +107,7 @@ class Client implements TaskwatchClient {
   }
 
   async submit(submission: Submission, { signal }: CallOptions = {}): Promise<SubmittedTask> {
-    return submittedFromMessage(await this.#batcher.submit(requestFromSubmission(submission), signal));
+    return submittedFromMessage(await this.#batcher.submit(submission, signal));
   }
 
   get(taskId: string, options: CallOptions & { minRevision?: number | undefined } = {}): Promise<TaskStatus> {

@@ -1,24 +1,41 @@
-import { create, type JsonObject, type JsonValue, type MessageInitShape } from "@bufbuild/protobuf";
-import { NullValue, type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
+import { fromBinary, type JsonObject, type JsonValue } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import type { Value } from "@bufbuild/protobuf/wkt";
 
 import { type Content, ContentSchema } from "../gen/taskwatch/v1/task_pb.ts";
-import { invalidArgument } from "./taskwatch-error.ts";
+import { tag, writeJson } from "./write-json.ts";
 
-/** A JSON value nested deeper than this is refused, here as by the service. */
-const maxDepth = 100;
+const jsonTag = tag(ContentSchema.field.json, WireType.LengthDelimited);
+const dataTag = tag(ContentSchema.field.data, WireType.LengthDelimited);
+const contentTypeTag = tag(ContentSchema.field.contentType, WireType.LengthDelimited);
+
+/** A value on its way into a message, with the field that errors name. */
+export interface ContentInput {
+  readonly value: unknown;
+  readonly contentType: string | undefined;
+  readonly field: string;
+}
 
 /**
- * A value as content: a `Uint8Array` goes as bytes, untouched; undefined means nothing; all else goes as JSON, read as
- * `JSON.stringify` reads it. Throws INVALID_ARGUMENT naming `field` for what JSON cannot say.
+ * Writes the fields of a Content: a `Uint8Array` goes as bytes, untouched; undefined means nothing; all else goes as JSON.
+ * Throws INVALID_ARGUMENT for what JSON cannot say.
  */
-export function contentFromValue(value: unknown, contentType: string | undefined, field: string): Content {
-  const contentTypeOrNone = contentType ?? "";
-  if (value === undefined) return create(ContentSchema, { contentType: contentTypeOrNone });
+export function writeContent(writer: BinaryWriter, { value, contentType, field }: ContentInput): void {
   if (value instanceof Uint8Array) {
-    return create(ContentSchema, { value: { case: "data", value }, contentType: contentTypeOrNone });
+    writer.uint32(dataTag).bytes(value);
+  } else if (value !== undefined) {
+    writer.uint32(jsonTag).fork();
+    writeJson(writer, value, field);
+    writer.join();
   }
-  const json = create(ValueSchema, { kind: kindFromJson(value, field, 0) });
-  return create(ContentSchema, { value: { case: "json", value: json }, contentType: contentTypeOrNone });
+  if (contentType !== undefined) writer.uint32(contentTypeTag).string(contentType);
+}
+
+/** The same as a message. */
+export function contentFromValue(input: ContentInput): Content {
+  const writer = new BinaryWriter();
+  writeContent(writer, input);
+  return fromBinary(ContentSchema, writer.finish());
 }
 
 /** What is in the content: a JSON value, bytes, or undefined for nothing. */
@@ -27,42 +44,6 @@ export function valueFromContent(content: Content | undefined): JsonValue | Uint
   // A copy, so that a small result does not keep the whole answer in memory that it came in.
   if (content?.value.case === "data") return new Uint8Array(content.value.value);
   return undefined;
-}
-
-type KindInit = NonNullable<MessageInitShape<typeof ValueSchema>["kind"]>;
-
-function kindFromJson(value: unknown, path: string, depth: number): KindInit {
-  switch (typeof value) {
-    case "string":
-      return { case: "stringValue", value };
-    case "boolean":
-      return { case: "boolValue", value };
-    case "number":
-      if (!Number.isFinite(value)) throw invalidArgument(path, `${value} is not a JSON number`, "JSON_INVALID");
-      return { case: "numberValue", value };
-    case "object":
-      return value === null ? { case: "nullValue", value: NullValue.NULL_VALUE } : kindFromObject(value, path, depth);
-    default:
-      throw invalidArgument(path, `a ${typeof value} is not a JSON value`, "JSON_INVALID");
-  }
-}
-
-function kindFromObject(value: object, path: string, depth: number): KindInit {
-  if (depth >= maxDepth) throw invalidArgument(path, `is nested deeper than ${maxDepth}`, "JSON_TOO_DEEP");
-  if (Array.isArray(value)) {
-    const values = value.map((item: unknown, index) => ({
-      kind: kindFromJson(item === undefined ? null : item, `${path}[${index}]`, depth + 1),
-    }));
-    return { case: "listValue", value: { values } };
-  }
-  if ("toJSON" in value && typeof value.toJSON === "function") {
-    return kindFromJson((value.toJSON as () => unknown)(), path, depth + 1);
-  }
-  const fields: Record<string, { kind: KindInit }> = {};
-  for (const [key, item] of Object.entries(value) as [string, unknown][]) {
-    if (item !== undefined) setOwn(fields, key, { kind: kindFromJson(item, `${path}.${key}`, depth + 1) });
-  }
-  return { case: "structValue", value: { fields } };
 }
 
 function jsonFromValue({ kind }: Value): JsonValue {
@@ -85,7 +66,9 @@ function jsonFromValue({ kind }: Value): JsonValue {
 
 /** Sets a property of any name; a plain assignment to `__proto__` would set something else. */
 function setOwn<Item>(object: Record<string, Item>, key: string, value: Item): void {
-  if (key === "__proto__")
+  if (key === "__proto__") {
     Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
-  else object[key] = value;
+  } else {
+    object[key] = value;
+  }
 }

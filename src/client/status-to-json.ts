@@ -55,7 +55,7 @@ export function statusToMessage(status: TaskStatus): TaskStatusMessage {
 
 function contentOf({ result, resultContentType }: TaskStatus) {
   if (result === undefined && resultContentType === undefined) return undefined;
-  return contentFromValue(result, resultContentType, "result");
+  return contentFromValue({ value: result, contentType: resultContentType, field: "result" });
 }
 
 function progressToInit({ done, total, unit, message, fraction }: Progress) {

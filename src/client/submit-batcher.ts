@@ -5,17 +5,13 @@
  * and makes the next calls fuller. Where the service could not be reached, for a whole call or for single tasks of it, the
  * tasks are sent again after a pause: each has a request id, so none becomes two.
  */
-import { toBinary } from "@bufbuild/protobuf";
+import { randomUUID } from "node:crypto";
 
-import {
-  type SubmitTaskRequest,
-  SubmitTaskRequestSchema,
-  type SubmitTaskResponse,
-  type SubmitTasksResult,
-  TaskService,
-} from "../gen/taskwatch/v1/task_service_pb.ts";
+import { type SubmitTaskResponse, type SubmitTasksResult, TaskService } from "../gen/taskwatch/v1/task_service_pb.ts";
 import { type CallPolicy, pauseBeforeRepeat } from "./call.ts";
 import { errorFromItem } from "./error-details.ts";
+import { SubmissionEncoder } from "./submission-encoder.ts";
+import type { Submission } from "./submission.ts";
 import { frameRequests, itemOverheadBytes } from "./submit-frame.ts";
 import { clientClosed, TaskwatchError, toTaskwatchError, withMetadata } from "./taskwatch-error.ts";
 import type { Transport } from "./transport.ts";
@@ -55,6 +51,7 @@ export class SubmitBatcher {
   readonly #transport: Transport;
   readonly #policy: CallPolicy;
   readonly #limits: BatchLimits;
+  readonly #encoder = new SubmissionEncoder();
   #queue: Entry[] = [];
   /** How many at the front of the queue are gone already: taking the first of a long array is dear. */
   #taken = 0;
@@ -72,14 +69,14 @@ export class SubmitBatcher {
   }
 
   /** Rejects with a `TaskwatchError` that carries the `request_id`, or with the signal's reason. */
-  submit(request: SubmitTaskRequest, signal?: AbortSignal): Promise<SubmitTaskResponse> {
+  submit(submission: Submission, signal?: AbortSignal): Promise<SubmitTaskResponse> {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw clientClosed();
       if (signal?.aborted) throw signal.reason;
-      const bytes = encode(request);
+      const requestId = submission.requestId ?? randomUUID();
+      const bytes = this.#encoder.encode(submission, requestId);
       if (this.#queuedBytes + bytes.length > this.#limits.maxQueuedBytes) throw queueFull(this.#limits.maxQueuedBytes);
       const giveUpAtMs = this.#policy.clock.nowMs() + this.#policy.retryBudgetMs;
-      const { requestId } = request;
       const entry: Entry = { bytes, requestId, giveUpAtMs, failures: 0, settled: false, resolve, reject };
       if (signal !== undefined) obey(signal, entry);
       this.#enqueue(entry);
@@ -223,16 +220,6 @@ function obey(signal: AbortSignal, entry: Entry): void {
     signal.removeEventListener("abort", onAbort);
     reject(error);
   };
-}
-
-function encode(request: SubmitTaskRequest): Uint8Array {
-  try {
-    return toBinary(SubmitTaskRequestSchema, request);
-  } catch (error) {
-    // Something of another type than declared, from a caller without type checks.
-    const message = error instanceof Error ? error.message : String(error);
-    throw new TaskwatchError("INVALID_ARGUMENT", message, { reason: "REQUEST_INVALID", cause: error });
-  }
 }
 
 function queueFull(maxQueuedBytes: number): TaskwatchError {

@@ -113,11 +113,15 @@ describe("a status", () => {
   });
 });
 
+function contentOf(value: unknown, contentType?: string) {
+  return contentFromValue({ value, contentType, field: "payload" });
+}
+
 describe("content", () => {
   it("is written as the schema's own JSON reading would write it, and read back the same", () => {
     fc.assert(
       fc.property(json, (value) => {
-        const content = contentFromValue(value, undefined, "payload");
+        const content = contentOf(value);
         const expected = create(ContentSchema, { value: { case: "json", value: fromJson(ValueSchema, value) } });
         expect(toBinary(ContentSchema, content)).toEqual(toBinary(ContentSchema, expected));
         const read = valueFromContent(fromBinary(ContentSchema, toBinary(ContentSchema, content)));
@@ -133,21 +137,21 @@ describe("content", () => {
       readonly note = undefined;
       readonly lines = [1, undefined];
     }
-    const content = contentFromValue(new Order(), undefined, "payload");
+    const content = contentOf(new Order());
     expect(valueFromContent(content)).toEqual({ id: 7, placed: "1970-01-01T00:00:00.000Z", lines: [1, null] });
   });
 
   it("keeps a property that is called __proto__", () => {
     const value: unknown = JSON.parse('{"__proto__": {"polluted": true}}');
-    const read = valueFromContent(contentFromValue(value, undefined, "payload")) as object;
+    const read = valueFromContent(contentOf(value)) as object;
     expect(JSON.stringify(read)).toBe('{"__proto__":{"polluted":true}}');
     expect("polluted" in read).toBe(false);
   });
 
   it("tells nothing from null, and bytes from JSON", () => {
-    expect(valueFromContent(contentFromValue(undefined, "text/plain", "payload"))).toBeUndefined();
-    expect(valueFromContent(contentFromValue(null, undefined, "payload"))).toBeNull();
+    expect(valueFromContent(contentOf(undefined, "text/plain"))).toBeUndefined();
+    expect(valueFromContent(contentOf(null))).toBeNull();
     const bytes = Buffer.from([1, 2, 3]);
-    expect(valueFromContent(contentFromValue(bytes, undefined, "payload"))).toEqual(new Uint8Array([1, 2, 3]));
+    expect(valueFromContent(contentOf(bytes))).toEqual(new Uint8Array([1, 2, 3]));
   });
 });
