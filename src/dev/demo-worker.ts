@@ -9,7 +9,7 @@ import { handlers } from "./demo-handlers.ts";
 const worker = createWorker({
   nats: process.env["TASKWATCH_NATS_URL"] ?? "nats://127.0.0.1:4222",
   queue: "demo",
-  handlers: handlers,
+  handlers,
   newQueue: {
     ...numberFrom("TASKWATCH_REPLICAS", (replicas) => ({ replicas })),
     ...numberFrom("TASKWATCH_LEASE_SECONDS", (seconds) => ({ leaseMs: seconds * 1000 })),
