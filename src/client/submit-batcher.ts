@@ -73,7 +73,8 @@ export class SubmitBatcher {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw clientClosed();
       if (signal?.aborted) throw signal.reason;
-      const requestId = submission.requestId ?? randomUUID();
+      // Without one, sending it again might make a second task.
+      const requestId = submission.requestId === "" ? randomUUID() : (submission.requestId ?? randomUUID());
       const bytes = this.#encoder.encode(submission, requestId);
       if (this.#queuedBytes + bytes.length > this.#limits.maxQueuedBytes) throw queueFull(this.#limits.maxQueuedBytes);
       const giveUpAtMs = this.#policy.clock.nowMs() + this.#policy.retryBudgetMs;

@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { SubmissionEncoder } from "../../../src/client/submission-encoder.ts";
+import { ContentSchema } from "../../../src/gen/taskwatch/v1/task_pb.ts";
 import { SubmitTaskRequestSchema } from "../../../src/gen/taskwatch/v1/task_service_pb.ts";
 
 const decode = (bytes: Uint8Array) => fromBinary(SubmitTaskRequestSchema, bytes);
@@ -17,16 +18,13 @@ describe("SubmissionEncoder", () => {
     fc.assert(
       fc.property(fc.record({ queue: text, type: text, payload, labels }), text, (submission, requestId) => {
         const { queue, type } = submission;
-        const json = (value: JsonValue) => ({ case: "json" as const, value: fromJson(ValueSchema, value) });
-        const value =
-          submission.payload instanceof Uint8Array
-            ? { case: "data" as const, value: submission.payload }
-            : submission.payload !== undefined && json(submission.payload);
-        const expected = create(SubmitTaskRequestSchema, { queue, type, requestId, labels: { ...submission.labels } });
-        const wanted = create(
-          SubmitTaskRequestSchema,
-          value === false ? expected : { ...expected, payload: { value } },
-        );
+        const wanted = create(SubmitTaskRequestSchema, { queue, type, requestId, labels: { ...submission.labels } });
+        if (submission.payload instanceof Uint8Array) {
+          wanted.payload = create(ContentSchema, { value: { case: "data", value: submission.payload } });
+        } else if (submission.payload !== undefined) {
+          const value = fromJson(ValueSchema, submission.payload);
+          wanted.payload = create(ContentSchema, { value: { case: "json", value } });
+        }
         const encoded = decode(encoder.encode(submission, requestId));
         expect(toJson(SubmitTaskRequestSchema, encoded)).toEqual(toJson(SubmitTaskRequestSchema, wanted));
       }),
