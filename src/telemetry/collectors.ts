@@ -2,7 +2,7 @@ import type { Gauge } from "prom-client";
 
 import type { BoundedLabel } from "./bounded-label.ts";
 import { catalogue } from "./catalogue.ts";
-import { closedCells, type Instruments } from "./instruments.ts";
+import type { Instruments } from "./instruments.ts";
 import { collectorNames, priorities } from "./label-values.ts";
 
 /** A number for each priority. */
@@ -73,7 +73,7 @@ export const collectTimeoutMs = 2_000;
 export function createCollectors(instruments: Instruments, queues: BoundedLabel): CollectorSet {
   const running = new Map<string, () => Promise<void>>();
   const failures = instruments.counter(catalogue.collectorFailures);
-  const failuresOf = closedCells(collectorNames, (collector) => failures.cell({ collector }));
+  for (const collector of collectorNames) failures.inc({ collector }, 0);
   const start =
     <Figures>(name: Name, sink: Sink<Figures>) =>
     (read: Read<Figures>): Undo => {
@@ -84,7 +84,7 @@ export function createCollectors(instruments: Instruments, queues: BoundedLabel)
         } catch {
           // Why it failed is known to those whose figures they are; a scrape goes on without them.
           sink.clear();
-          failuresOf(name).value += 1;
+          failures.inc({ collector: name });
         }
       });
       return () => {
@@ -138,24 +138,14 @@ function createQueueSink(instruments: Instruments, queues: BoundedLabel): Sink<r
     set(figures) {
       clear();
       for (const [queue, group] of byLabel(figures, queues)) {
-        for (const priority of priorities) {
-          waiting.set(
-            { queue, priority },
-            sum(group, (one) => one.waiting[priority]),
-          );
-          running.set(
-            { queue, priority },
-            sum(group, (one) => one.running[priority]),
-          );
+        for (const one of group) {
+          for (const priority of priorities) {
+            waiting.inc({ queue, priority }, one.waiting[priority]);
+            running.inc({ queue, priority }, one.running[priority]);
+          }
+          delayed.inc({ queue }, one.delayed);
+          dead.inc({ queue }, one.dead);
         }
-        delayed.set(
-          { queue },
-          sum(group, (one) => one.delayed),
-        );
-        dead.set(
-          { queue },
-          sum(group, (one) => one.dead),
-        );
         oldest.set({ queue }, Math.max(...group.map((one) => one.oldestWaitingAgeSeconds)));
       }
     },
@@ -172,14 +162,10 @@ function createWorkerSink(instruments: Instruments, queues: BoundedLabel): Sink<
     set(figures) {
       clear();
       for (const [queue, group] of byLabel(figures, queues)) {
-        slots.set(
-          { queue },
-          sum(group, (one) => one.slots),
-        );
-        busy.set(
-          { queue },
-          sum(group, (one) => one.busy),
-        );
+        for (const one of group) {
+          slots.inc({ queue }, one.slots);
+          busy.inc({ queue }, one.busy);
+        }
         const beats = group.flatMap((one) => one.heartbeatMs ?? []);
         if (beats.length > 0) heartbeat.set({ queue }, Math.min(...beats) / 1000);
       }
@@ -215,16 +201,12 @@ function createNatsSink(instruments: Instruments): Sink<NatsFigures> {
   };
 }
 
-/** The figures of each label value: more than one queue shares `other` once there are too many. */
+/** The figures of each label value, to be added up: more than one queue shares `other` once there are too many. */
 function byLabel<Figures extends { readonly queue: string }>(
   figures: readonly Figures[],
   queues: BoundedLabel,
 ): Map<string, Figures[]> {
   return Map.groupBy(figures, (one) => queues.admit(one.queue));
-}
-
-function sum<Figures>(group: readonly Figures[], of: (one: Figures) => number): number {
-  return group.reduce((total, one) => total + of(one), 0);
 }
 
 function reset(gauges: readonly Gauge[]): void {

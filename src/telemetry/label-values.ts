@@ -1,10 +1,10 @@
 /* The values that labels may take. */
 
-/** How many queues, and how many types, are told apart in one process. */
-export const boundedLabelLimit = 50;
-/** How many combinations of queue and type are told apart in one process. */
+/** How many queues are told apart in one process. */
+export const boundedQueueLimit = 50;
+/** How many combinations of queue and type are told apart in one process, and with that, how many types. */
 export const boundedPairLimit = 50;
-/** What a bounded label says once its limit is reached, and a closed one for a value that is not in its list. */
+/** What a bounded label says once its limit is reached. */
 export const overflowLabel = "other";
 
 /** What became of a submitted task. */

@@ -1,12 +1,10 @@
-import { setImmediate } from "node:timers/promises";
-
 import type { Registry } from "prom-client";
 
 import { createBoundedLabel } from "./bounded-label.ts";
 import { catalogue, type Role } from "./catalogue.ts";
 import { type Collectors, createCollectors } from "./collectors.ts";
-import { closedCells, createInstruments, type Instruments } from "./instruments.ts";
-import { boundedLabelLimit, recordWriters, watchEndReasons, watchMessageKinds, writeResults } from "./label-values.ts";
+import { createInstruments, duration, type Instruments } from "./instruments.ts";
+import { boundedQueueLimit, recordWriters, watchEndReasons, watchMessageKinds, writeResults } from "./label-values.ts";
 import { createRpcMetrics, type RpcMetrics } from "./rpc-metrics.ts";
 import { createTaskMetrics, type TaskMetrics } from "./task-metrics.ts";
 
@@ -58,7 +56,7 @@ export interface MetricsOptions {
 /** Makes the metrics of the catalogue. Once per registry. */
 export function createMetrics({ registry, roles }: MetricsOptions): Metrics {
   const instruments = createInstruments({ registry, roles });
-  const queues = createBoundedLabel(boundedLabelLimit);
+  const queues = createBoundedLabel(boundedQueueLimit);
   const { runAll, ...collectors } = createCollectors(instruments, queues);
   let scraping: Promise<string> | undefined;
   return {
@@ -71,7 +69,7 @@ export function createMetrics({ registry, roles }: MetricsOptions): Metrics {
     contentType: registry.contentType,
     scrape() {
       scraping ??= runAll()
-        .then(() => exposition(registry))
+        .then(() => registry.metrics())
         .finally(() => {
           scraping = undefined;
         });
@@ -80,71 +78,49 @@ export function createMetrics({ registry, roles }: MetricsOptions): Metrics {
   };
 }
 
-/** All metrics as text. Other work gets its turn after each metric: thousands of series take a while. */
-async function exposition(registry: Registry): Promise<string> {
-  const parts: string[] = [];
-  for (const { name } of registry.getMetricsAsArray()) {
-    parts.push(await registry.getSingleMetricAsString(name));
-    await setImmediate();
-  }
-  return `${parts.join("\n\n")}\n`;
-}
-
 function createWatchMetrics(instruments: Instruments): WatchMetrics {
   const streams = instruments.gauge(catalogue.watchStreams);
   const messages = instruments.counter(catalogue.watchMessages);
-  const sent = closedCells(watchMessageKinds, (kind) => messages.cell({ kind }));
-  const merged = instruments.counter(catalogue.watchMerged).cell({});
-  const endings = instruments.counter(catalogue.watchEnds);
-  const ends = closedCells(watchEndReasons, (reason) => endings.cell({ reason }));
-  const lag = instruments.histogram(catalogue.watchLag).cell({});
+  const merged = instruments.counter(catalogue.watchMerged);
+  const ends = instruments.counter(catalogue.watchEnds);
+  const lag = instruments.histogram(catalogue.watchLag);
   streams.set(0);
+  for (const kind of watchMessageKinds) messages.inc({ kind }, 0);
+  for (const reason of watchEndReasons) ends.inc({ reason }, 0);
   return {
     watchOpened: () => streams.inc(),
     watchClosed(reason) {
       streams.dec();
-      ends(reason).value += 1;
+      ends.inc({ reason });
     },
-    watchMessagesSent(kind, count = 1) {
-      sent(kind).value += count;
-    },
-    watchStatusesMerged(count) {
-      merged.value += count;
-    },
-    watchLag: (seconds) => lag.observe(seconds),
+    watchMessagesSent: (kind, count = 1) => messages.inc({ kind }, count),
+    watchStatusesMerged: (count) => merged.inc(count),
+    watchLag: (seconds) => lag.observe(duration(seconds)),
   };
 }
 
 function createViewMetrics(instruments: Instruments): ViewMetrics {
-  const changes = instruments.counter(catalogue.viewChanges).cell({});
-  const restarts = instruments.counter(catalogue.viewRestarts).cell({});
+  const changes = instruments.counter(catalogue.viewChanges);
+  const restarts = instruments.counter(catalogue.viewRestarts);
   return {
-    viewChangesApplied(count) {
-      changes.value += count;
-    },
-    viewFollowerRestarted() {
-      restarts.value += 1;
-    },
+    viewChangesApplied: (count) => changes.inc(count),
+    viewFollowerRestarted: () => restarts.inc(),
   };
 }
 
 function createNatsMetrics(instruments: Instruments): NatsMetrics {
-  const reconnects = instruments.counter(catalogue.natsReconnects).cell({});
+  const reconnects = instruments.counter(catalogue.natsReconnects);
   const writes = instruments.counter(catalogue.natsWrites);
-  const results = closedCells(writeResults, (result) => writes.cell({ result }));
-  const durations = instruments.histogram(catalogue.natsWrite).cell({});
+  const durations = instruments.histogram(catalogue.natsWrite);
   const conflicts = instruments.counter(catalogue.recordConflicts);
-  const lost = closedCells(recordWriters, (writer) => conflicts.cell({ writer }));
+  for (const result of writeResults) writes.inc({ result }, 0);
+  for (const writer of recordWriters) conflicts.inc({ writer }, 0);
   return {
-    natsReconnected() {
-      reconnects.value += 1;
-    },
+    natsReconnected: () => reconnects.inc(),
     natsWrite({ result, seconds }) {
-      results(result).value += 1;
-      durations.observe(seconds);
+      writes.inc({ result });
+      durations.observe(duration(seconds));
     },
-    recordConflict(writer) {
-      lost(writer).value += 1;
-    },
+    recordConflict: (writer) => conflicts.inc({ writer }),
   };
 }

@@ -1,7 +1,6 @@
 import { catalogue } from "./catalogue.ts";
-import { closedCells, type Instruments, lazyCell, lazyClosedCells } from "./instruments.ts";
+import { duration, type Instruments } from "./instruments.ts";
 import { grpcCodes, overflowLabel, protocols, type rpcTypes } from "./label-values.ts";
-import type { CounterCell, HistogramCell } from "./tally.ts";
 
 /** A method of the API. */
 export interface RpcMethod {
@@ -34,73 +33,40 @@ export interface RpcMetrics {
 
 /** Makes the RPC metrics. */
 export function createRpcMetrics(instruments: Instruments): RpcMetrics {
-  const makeCells = createMakeCells(instruments);
-  const byMethod = new Map<string, Map<string, CellsByProtocol>>();
-  const cellsOfOther = lazyCell(() =>
-    closedCells(protocols, (protocol) =>
-      makeCells({ service: overflowLabel, method: overflowLabel, type: "unary" }, protocol),
-    ),
-  );
-  const cellsOf = ({ protocol, service, method }: RpcCall): Cells =>
-    (byMethod.get(service)?.get(method) ?? cellsOfOther())(protocol);
-  return {
-    rpcMethods(methods) {
-      for (const method of methods) {
-        const ofService = byMethod.get(method.service) ?? new Map<string, CellsByProtocol>();
-        byMethod.set(method.service, ofService);
-        if (ofService.has(method.method)) continue;
-        ofService.set(
-          method.method,
-          closedCells(protocols, (protocol) => makeCells(method, protocol)),
-        );
-      }
-    },
-    rpcStarted(call) {
-      cellsOf(call).started.value += 1;
-    },
-    rpcHandled(call, { code, seconds }) {
-      const cells = cellsOf(call);
-      cells.handled(code).value += 1;
-      cells.handling().observe(seconds);
-    },
-    rpcMessagesReceived(call, count = 1) {
-      cellsOf(call).received.value += count;
-    },
-    rpcMessagesSent(call, count = 1) {
-      cellsOf(call).sent.value += count;
-    },
-  };
-}
-
-interface Cells {
-  readonly started: CounterCell;
-  readonly received: CounterCell;
-  readonly sent: CounterCell;
-  handled(code: number): CounterCell;
-  handling(): HistogramCell;
-}
-
-type CellsByProtocol = (protocol: RpcCall["protocol"]) => Cells;
-
-/** Success, and what is never the caller's fault: shown at 0, so that a rate sees the first one. */
-const codesShownFromTheStart = ["OK", "Unknown", "Internal", "Unavailable", "DataLoss"] as const;
-
-function createMakeCells(instruments: Instruments): (method: RpcMethod, protocol: string) => Cells {
   const started = instruments.counter(catalogue.rpcStarted);
   const handled = instruments.counter(catalogue.rpcHandled);
   const handling = instruments.histogram(catalogue.rpcHandling);
   const received = instruments.counter(catalogue.rpcMessagesReceived);
   const sent = instruments.counter(catalogue.rpcMessagesSent);
-  return ({ service, method, type }, protocol) => {
-    const labels = { grpc_type: type, grpc_service: service, grpc_method: method, protocol };
-    const byCode = lazyClosedCells(grpcCodes, (code) => handled.cell({ ...labels, grpc_code: code }));
-    for (const code of codesShownFromTheStart) byCode(code);
-    return {
-      started: started.cell(labels),
-      received: received.cell(labels),
-      sent: sent.cell(labels),
-      handled: (code) => byCode(grpcCodes[code] ?? "Unknown"),
-      handling: lazyCell(() => handling.cell(labels)),
-    };
+  const known = new Map<string, RpcMethod>();
+  const labelsOf = ({ protocol, service, method }: RpcCall) => {
+    const found = known.get(`${service}/${method}`) ?? otherMethod;
+    return { grpc_type: found.type, grpc_service: found.service, grpc_method: found.method, protocol };
+  };
+  const showAtZero = (call: RpcCall): void => {
+    const labels = labelsOf(call);
+    for (const counter of [started, received, sent]) counter.inc(labels, 0);
+    for (const code of codesShownFromTheStart) handled.inc({ ...labels, grpc_code: code }, 0);
+  };
+  return {
+    rpcMethods(methods) {
+      for (const method of methods) {
+        known.set(`${method.service}/${method.method}`, method);
+        for (const protocol of protocols) showAtZero({ ...method, protocol });
+      }
+    },
+    rpcStarted: (call) => started.inc(labelsOf(call)),
+    rpcHandled(call, { code, seconds }) {
+      const labels = labelsOf(call);
+      handled.inc({ ...labels, grpc_code: grpcCodes[code] ?? "Unknown" });
+      handling.observe(labels, duration(seconds));
+    },
+    rpcMessagesReceived: (call, count = 1) => received.inc(labelsOf(call), count),
+    rpcMessagesSent: (call, count = 1) => sent.inc(labelsOf(call), count),
   };
 }
+
+const otherMethod: RpcMethod = { service: overflowLabel, method: overflowLabel, type: "unary" };
+
+/** Success, and what is never the caller's fault: shown at 0, so that a rate sees the first one. */
+const codesShownFromTheStart = ["OK", "Unknown", "Internal", "Unavailable", "DataLoss"] as const;

@@ -1,16 +1,14 @@
-import { type BoundedLabel, createBoundedLabel } from "./bounded-label.ts";
+import type { BoundedLabel } from "./bounded-label.ts";
 import { catalogue } from "./catalogue.ts";
-import { closedCells, type Instruments, lazyCell, lazyClosedCells } from "./instruments.ts";
+import { duration, type Instruments } from "./instruments.ts";
 import {
   attemptOutcomes,
-  boundedLabelLimit,
   boundedPairLimit,
   overflowLabel,
   retryReasons,
   submitResults,
   taskOutcomes,
 } from "./label-values.ts";
-import type { CounterCell, Tally } from "./tally.ts";
 
 /** Which tasks a figure is about. */
 export interface TaskLabels {
@@ -49,82 +47,6 @@ export interface TaskMetrics {
 
 /** Makes the task metrics. `queues` is shared with the gauges, so that all of them name the same queues. */
 export function createTaskMetrics(instruments: Instruments, queues: BoundedLabel): TaskMetrics {
-  const cellsOf = createCellsByTask(instruments, queues);
-  const lost = createCellsByQueue(instruments.counter(catalogue.leasesLost), queues);
-  const fenced = createCellsByQueue(instruments.counter(catalogue.fencedWrites), queues);
-  return {
-    taskSubmitted(event) {
-      const cells = event.result === "rejected" ? cellsOf.known(event) : cellsOf.admit(event);
-      cells.submitted(event.result).value += 1;
-    },
-    attemptStarted: (event) => cellsOf.admit(event).wait().observe(event.waitSeconds),
-    attemptEnded(event) {
-      const cells = cellsOf.admit(event);
-      cells.attempts(event.outcome).value += 1;
-      if (event.runSeconds !== undefined) cells.run(event.outcome).observe(event.runSeconds);
-    },
-    taskRetried(event) {
-      cellsOf.admit(event).retries(retryReason(event.code)).value += 1;
-    },
-    taskCompleted(event) {
-      const cells = cellsOf.admit(event);
-      cells.completed(event.outcome).value += 1;
-      if (event.totalSeconds !== undefined) cells.total().observe(event.totalSeconds);
-    },
-    taskDeadLettered(event) {
-      cellsOf.admit(event).deadLettered.value += 1;
-    },
-    typesServed({ queue, types }) {
-      lost(queue);
-      fenced(queue);
-      for (const type of types) {
-        const cells = cellsOf.admit({ queue, type });
-        cells.wait();
-        cells.run("succeeded");
-        cells.total();
-      }
-    },
-    leaseLost({ queue }) {
-      lost(queue).value += 1;
-    },
-    writeFenced({ queue }) {
-      fenced(queue).value += 1;
-    },
-  };
-}
-
-type Cells = ReturnType<typeof createMakeCells> extends (labels: TaskLabels) => infer C ? C : never;
-
-/** Finds the cells of a queue and type. The number of combinations is bounded, whatever it is asked for. */
-function createCellsByTask(instruments: Instruments, queues: BoundedLabel) {
-  const types = createBoundedLabel(boundedLabelLimit);
-  const makeCells = createMakeCells(instruments);
-  const byQueue = new Map<string, Map<string, Cells>>();
-  let pairs = 0;
-  const find = ({ queue, type }: TaskLabels): Cells | undefined => byQueue.get(queue)?.get(type);
-  const findOrMake = (labels: TaskLabels): Cells => {
-    const found = find(labels);
-    if (found !== undefined) return found;
-    const cells = makeCells(labels);
-    const ofQueue = byQueue.get(labels.queue) ?? new Map<string, Cells>();
-    byQueue.set(labels.queue, ofQueue.set(labels.type, cells));
-    pairs += 1;
-    return cells;
-  };
-  const admit = ({ queue, type }: TaskLabels): Cells => {
-    const bounded = { queue: queues.admit(queue), type: types.admit(type) };
-    const full = pairs >= boundedPairLimit && find(bounded) === undefined;
-    return findOrMake(full ? { queue: bounded.queue, type: overflowLabel } : bounded);
-  };
-  return {
-    admit: (labels: TaskLabels) => find(labels) ?? admit(labels),
-    known: (labels: TaskLabels) =>
-      find(labels) ?? findOrMake({ queue: queues.known(labels.queue), type: overflowLabel }),
-  };
-}
-
-/** Makes the metrics, and a function that makes their cells for a queue and type. */
-function createMakeCells(instruments: Instruments) {
   const submitted = instruments.counter(catalogue.tasksSubmitted);
   const completed = instruments.counter(catalogue.tasksCompleted);
   const attempts = instruments.counter(catalogue.taskAttempts);
@@ -133,27 +55,69 @@ function createMakeCells(instruments: Instruments) {
   const wait = instruments.histogram(catalogue.taskQueueWait);
   const run = instruments.histogram(catalogue.taskRun);
   const total = instruments.histogram(catalogue.taskTotal);
-  return ({ queue, type }: TaskLabels) => ({
-    submitted: closedCells(submitResults, (result) => submitted.cell({ queue, type, result })),
-    completed: closedCells(taskOutcomes, (outcome) => completed.cell({ queue, type, outcome })),
-    attempts: closedCells(attemptOutcomes, (outcome) => attempts.cell({ queue, type, outcome })),
-    retries: closedCells(retryReasons, (reason) => retries.cell({ queue, type, reason })),
-    deadLettered: deadLettered.cell({ queue, type }),
-    wait: lazyCell(() => wait.cell({ queue, type })),
-    run: lazyClosedCells(attemptOutcomes, (outcome) => run.cell({ queue, type, outcome })),
-    total: lazyCell(() => total.cell({ queue, type })),
-  });
+  const leasesLost = instruments.counter(catalogue.leasesLost);
+  const fencedWrites = instruments.counter(catalogue.fencedWrites);
+  const showAtZero = (pair: TaskLabels): void => {
+    for (const result of submitResults) submitted.inc({ ...pair, result }, 0);
+    for (const outcome of taskOutcomes) completed.inc({ ...pair, outcome }, 0);
+    for (const outcome of attemptOutcomes) attempts.inc({ ...pair, outcome }, 0);
+    for (const reason of retryReasons) retries.inc({ ...pair, reason }, 0);
+    deadLettered.inc(pair, 0);
+    wait.zero(pair);
+    run.zero({ ...pair, outcome: "succeeded" });
+    total.zero(pair);
+  };
+  const pairs = createBoundedPairs(queues, showAtZero);
+  return {
+    taskSubmitted(event) {
+      const { result } = event;
+      submitted.inc({ ...(result === "rejected" ? pairs.known(event) : pairs.admit(event)), result });
+    },
+    attemptStarted: (event) => wait.observe(pairs.admit(event), duration(event.waitSeconds)),
+    attemptEnded(event) {
+      const labels = { ...pairs.admit(event), outcome: event.outcome };
+      attempts.inc(labels);
+      if (event.runSeconds !== undefined) run.observe(labels, duration(event.runSeconds));
+    },
+    taskRetried: (event) => retries.inc({ ...pairs.admit(event), reason: retryReason(event.code) }),
+    taskCompleted(event) {
+      const pair = pairs.admit(event);
+      completed.inc({ ...pair, outcome: event.outcome });
+      if (event.totalSeconds !== undefined) total.observe(pair, duration(event.totalSeconds));
+    },
+    taskDeadLettered: (event) => deadLettered.inc(pairs.admit(event)),
+    typesServed({ queue, types }) {
+      for (const counter of [leasesLost, fencedWrites]) counter.inc({ queue: queues.admit(queue) }, 0);
+      for (const type of types) pairs.admit({ queue, type });
+    },
+    leaseLost: ({ queue }) => leasesLost.inc({ queue: queues.admit(queue) }),
+    writeFenced: ({ queue }) => fencedWrites.inc({ queue: queues.admit(queue) }),
+  };
 }
 
-function createCellsByQueue(tally: Tally<"queue", CounterCell>, queues: BoundedLabel) {
-  const cells = new Map<string, CounterCell>();
-  return (queue: string): CounterCell => {
-    const label = queues.admit(queue);
-    const found = cells.get(label);
-    if (found !== undefined) return found;
-    const cell = tally.cell({ queue: label });
-    cells.set(label, cell);
-    return cell;
+/** Tells the first pairs of queue and type apart, as `BoundedLabel` does values; the type of any other is `other`. */
+interface BoundedPairs {
+  admit(pair: TaskLabels): TaskLabels;
+  known(pair: TaskLabels): TaskLabels;
+}
+
+/** Without a limit for types alone: no more of them are told apart than pairs. `onNew` is called once for each pair. */
+function createBoundedPairs(queues: BoundedLabel, onNew: (pair: TaskLabels) => void): BoundedPairs {
+  const pairs = new Set<string>();
+  const keyOf = ({ queue, type }: TaskLabels): string => `${queue}/${type}`;
+  return {
+    admit({ queue, type }) {
+      const pair = { queue: queues.admit(queue), type };
+      if (pairs.has(keyOf(pair))) return pair;
+      if (pairs.size >= boundedPairLimit) return { ...pair, type: overflowLabel };
+      pairs.add(keyOf(pair));
+      onNew(pair);
+      return pair;
+    },
+    known({ queue, type }) {
+      const pair = { queue: queues.known(queue), type };
+      return pairs.has(keyOf(pair)) ? pair : { ...pair, type: overflowLabel };
+    },
   };
 }
 

@@ -5,7 +5,7 @@ import { catalogue, type MetricDefinition } from "../../../src/telemetry/catalog
 import * as values from "../../../src/telemetry/label-values.ts";
 import { createMetrics, type Metrics } from "../../../src/telemetry/metrics.ts";
 import { registerProcessMetrics } from "../../../src/telemetry/process-metrics.ts";
-import { parseExposition } from "../../support/exposition.ts";
+import { parseExposition, type ScrapedSeries } from "../../support/exposition.ts";
 
 const definitions = Object.values<MetricDefinition>(catalogue);
 
@@ -59,30 +59,44 @@ test("a flood of made-up names stays within the series budget", async () => {
   exercise(metrics, { queues: many("queue", 200), types: many("type", 60) });
   const series = parseExposition(await metrics.scrape());
   expect(series.length).toBeLessThan(16_000);
-  for (const label of ["queue", "type"]) {
+  for (const [label, limit] of [
+    ["queue", values.boundedQueueLimit],
+    ["type", values.boundedPairLimit],
+  ] as const) {
     const found = new Set(series.flatMap(({ labels }) => labels[label] ?? []));
-    expect(found.size).toBeLessThanOrEqual(values.boundedLabelLimit + 1);
+    expect(found.size).toBeLessThanOrEqual(limit + 1);
     expect(found).toContain("other");
   }
 });
 
 test("no series has a label value that the catalogue does not allow", async () => {
-  const registry = new Registry();
-  const metrics = createMetrics({ registry, roles: ["api", "worker"] });
-  const given = { queues: ["demo"], types: ["sleep"] };
-  exercise(metrics, given);
   const bounded = ["demo", "sleep", "taskwatch.v1.TaskService", "GetStatus"];
-  const strays = parseExposition(await metrics.scrape()).flatMap(({ name, labels }) => {
-    const family = definitions.find(
-      (one) => one.name === name || one.name === name.replace(/_(bucket|sum|count)$/, ""),
-    );
-    return Object.entries(labels).filter(([label, value]) => {
-      const rule = family?.labels[label];
+  const strays = (await scrapeExercised()).flatMap(({ name, labels }) =>
+    Object.entries(labels).filter(([label, value]) => {
+      const rule = definitionOf(name)?.labels[label];
       return label !== "le" && !(rule === "bounded" ? bounded : (rule ?? [])).includes(value);
-    });
-  });
+    }),
+  );
   expect(strays).toEqual([]);
 });
+
+test("every series has all labels of its metric", async () => {
+  const partial = (await scrapeExercised()).filter(({ name, labels }) =>
+    Object.keys(definitionOf(name)?.labels ?? {}).some((label) => labels[label] === undefined),
+  );
+  expect(partial).toEqual([]);
+});
+
+function definitionOf(series: string): MetricDefinition | undefined {
+  const family = series.replace(/_(bucket|sum|count)$/, "");
+  return definitions.find(({ name }) => name === series || name === family);
+}
+
+async function scrapeExercised(): Promise<ScrapedSeries[]> {
+  const metrics = createMetrics({ registry: new Registry(), roles: ["api", "worker"] });
+  exercise(metrics, { queues: ["demo"], types: ["sleep"] });
+  return parseExposition(await metrics.scrape());
+}
 
 function exercise(
   metrics: Metrics,

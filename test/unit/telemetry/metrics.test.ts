@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 
 import type { Role } from "../../../src/telemetry/catalogue.ts";
 import { collectTimeoutMs } from "../../../src/telemetry/collectors.ts";
+import { boundedPairLimit, boundedQueueLimit } from "../../../src/telemetry/label-values.ts";
 import { createMetrics } from "../../../src/telemetry/metrics.ts";
 import { parseExposition, valueOf } from "../../support/exposition.ts";
 
@@ -32,6 +33,16 @@ describe("tasks", () => {
     expect(valueOf(text, "taskwatch_tasks_submitted_total", rejected)).toBe(500);
     expect(valueOf(text, "taskwatch_tasks_submitted_total", { ...ofTask, result: "accepted" })).toBe(1);
     expect(text).not.toContain("made-up");
+  });
+
+  test("refused tasks of made-up types leave room for the types of as many queues as are told apart", async () => {
+    const metrics = aMetrics();
+    const queues = Array.from({ length: boundedQueueLimit }, (_, index) => `queue-${index}`);
+    for (const queue of queues) metrics.leaseLost({ queue });
+    for (const queue of queues) metrics.taskSubmitted({ queue, type: "made-up", result: "rejected" });
+    metrics.taskSubmitted({ queue: "queue-0", type: "sleep", result: "accepted" });
+    const accepted = { queue: "queue-0", type: "sleep", result: "accepted" };
+    expect(valueOf(await metrics.scrape(), "taskwatch_tasks_submitted_total", accepted)).toBe(1);
   });
 
   test("an attempt is counted by outcome and measured from claim to end", async () => {
@@ -65,10 +76,36 @@ describe("tasks", () => {
     expect(valueOf(text, "taskwatch_worker_leases_lost_total", { queue: "demo" })).toBe(0);
   });
 
-  test("a value that the types do not allow counts as other", async () => {
+  test("serving a type again keeps what was counted", async () => {
+    const metrics = aMetrics("worker");
+    metrics.attemptStarted({ ...ofTask, waitSeconds: 0.3 });
+    metrics.leaseLost(ofTask);
+    metrics.typesServed({ queue: "demo", types: ["sleep"] });
+    const text = await metrics.scrape();
+    expect(valueOf(text, "taskwatch_task_queue_wait_seconds_count", ofTask)).toBe(1);
+    expect(valueOf(text, "taskwatch_worker_leases_lost_total", { queue: "demo" })).toBe(1);
+  });
+
+  test.each([-1, Number.NaN])("a wait of %d s counts as none and keeps the sum", async (waitSeconds) => {
+    const metrics = aMetrics("worker");
+    metrics.attemptStarted({ ...ofTask, waitSeconds: 2 });
+    metrics.attemptStarted({ ...ofTask, waitSeconds });
+    const text = await metrics.scrape();
+    expect(valueOf(text, "taskwatch_task_queue_wait_seconds_bucket", { ...ofTask, le: "0.005" })).toBe(1);
+    expect(valueOf(text, "taskwatch_task_queue_wait_seconds_sum", ofTask)).toBe(2);
+  });
+
+  test("beyond the limit of pairs, a queue keeps its name and the type is other", async () => {
     const metrics = aMetrics();
-    metrics.taskCompleted({ ...ofTask, outcome: "vanished" as "failed" });
-    expect(valueOf(await metrics.scrape(), "taskwatch_tasks_completed_total", { ...ofTask, outcome: "other" })).toBe(1);
+    for (let index = 0; index <= boundedPairLimit; index += 1) {
+      metrics.taskSubmitted({ queue: "demo", type: `type-${index}`, result: "accepted" });
+    }
+    const text = await metrics.scrape();
+    const valueOfType = (type: string) =>
+      valueOf(text, "taskwatch_tasks_submitted_total", { queue: "demo", type, result: "accepted" });
+    expect(valueOfType(`type-${boundedPairLimit - 1}`)).toBe(1);
+    expect(valueOfType(`type-${boundedPairLimit}`)).toBeUndefined();
+    expect(valueOfType("other")).toBe(1);
   });
 });
 
