@@ -2,6 +2,7 @@ import { type DescMessage, isMessage, type MessageShape } from "@bufbuild/protob
 
 import { SubmitTasksRequestSchema, type WatchStatusRequest } from "../gen/taskwatch/v1/task_service_pb.ts";
 import type { TaskOperations } from "../operations/operations.ts";
+import { toTaskError } from "../task/errors.ts";
 import { createApiService } from "./api-service.ts";
 import { createCallLog } from "./call-log.ts";
 import { type Call, type Calls, createCalls } from "./calls.ts";
@@ -88,7 +89,7 @@ export function createApi(options: ApiOptions): Api {
       return call.run(async (caller, signal) => {
         const watch = await watches.open(call.principal, () => service.watchStatus(request, caller, signal));
         // Nobody waits for it any more.
-        if (signal.aborted) watch.close("client_gone");
+        if (signal.aborted) watch.close(toTaskError(signal.reason));
         return watch;
       });
     },

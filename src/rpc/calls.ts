@@ -4,7 +4,7 @@
  *   start      it is counted, and its time runs
  *   admit      draining? credential, role, quota; before anything of the request is read
  *   received   the request is here
- *   run        the operation, which the time bound, the client's deadline and its going away all end
+ *   run        the operation, which the time bound, the client's deadline and its going away all abort
  *   end        it was answered: counted, and logged if it failed
  *   close      the last byte is gone, or the client is
  */
@@ -110,7 +110,7 @@ export class Call {
     house.observer.rpcStarted(this.name);
   }
 
-  /** Aborted when the time is over or the client has gone; its reason is a `TaskError`. */
+  /** Aborted when the call fails, its time is over or the client has gone; its reason is a `TaskError`. */
   get signal(): AbortSignal {
     return this.#aborter.signal;
   }
@@ -184,26 +184,24 @@ export class Call {
     this.#house.observer.rpcMessagesSent(this.name, count);
   }
 
-  /** It was answered; `error` is undefined for OK. Only the first time counts. */
+  /** It was answered; `error` is undefined for OK. An operation that still runs is aborted. Only the first time counts. */
   end(error?: TaskError): void {
     if (this.#ended) return;
     this.#ended = true;
     const seconds = (performance.now() - this.#startedMs) / 1_000;
     const { observer, log } = this.#house;
     observer.rpcHandled(this.name, { code: error === undefined ? 0 : codeOf(error), seconds });
-    if (error !== undefined) log.failed({ ...this.name, principal: this.#principal?.name, seconds }, error);
+    if (error === undefined) return;
+    log.failed({ ...this.name, principal: this.#principal?.name, seconds }, error);
+    this.#abort(error);
   }
 
-  /** Nothing goes to or comes from the client any more. An operation that still runs is aborted. Idempotent. */
+  /** Nothing goes to or comes from the client any more; a call that was not answered was cancelled. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
-    if (!this.#ended) {
-      const error = new TaskError("CALL_CANCELLED", "client cancelled the call");
-      this.end(error);
-      this.#abort(error);
-    }
+    if (!this.#ended) this.end(new TaskError("CALL_CANCELLED", "client cancelled the call"));
     this.#release?.();
     this.#house.closed(this);
   }

@@ -134,7 +134,7 @@ function watchHandler(api: Api) {
 async function* eventsOf(watch: OpenWatch, call: Call): AsyncGenerator<WatchStatusResponse> {
   let wake: (() => void) | undefined;
   const abort = (): void => {
-    watch.close("client_gone");
+    watch.close(toTaskError(call.signal.reason));
     wake?.();
   };
   call.signal.addEventListener("abort", abort, { once: true });

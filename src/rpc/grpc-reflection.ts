@@ -2,19 +2,15 @@ import { type DescFile, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import type { Server } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
-import { service as healthService } from "grpc-health-check";
 
 import { services } from "./methods.ts";
 
-/** Adds reflection (v1 and v1alpha) to a server: tools find the services of the API, and health, without its schema. */
+/** Adds reflection (v1 and v1alpha) to a server: tools find the services of the API without having its schema. */
 export function addReflection(server: Server): void {
   const files = new Map<string, Buffer>();
   for (const { file } of services) collect(file, files);
   // The library reads nothing of what proto-loader makes but the descriptors.
-  const definition = {
-    api: { fileDescriptorProtos: [...files.values()] },
-    health: { fileDescriptorProtos: healthService["Check"]?.requestType.fileDescriptorProtos ?? [] },
-  };
+  const definition = { api: { fileDescriptorProtos: [...files.values()] } };
   new ReflectionService(definition as unknown as ConstructorParameters<typeof ReflectionService>[0]).addToServer(
     server,
   );

@@ -57,14 +57,12 @@ export function pumpWatch(watch: OpenWatch, { call, stream, writable, stallTimeo
   const dropSlowReader = (): void => {
     over = true;
     call.end(new TaskError("SLOW_READER", "client does not read"));
-    watch.close("slow_reader");
     // A status would wait behind what is not read. Clients take this reset for RESOURCE_EXHAUSTED.
     stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
   };
   const abort = (): void => {
-    const error = toTaskError(call.signal.reason);
-    if (error.reason === "DEADLINE_EXCEEDED" && !over) finish(error);
-    watch.close("client_gone");
+    over = true;
+    watch.close(toTaskError(call.signal.reason));
   };
 
   writable.on("drain", () => {

@@ -77,6 +77,8 @@ async function runCall(
     onClose(sent) {
       if (sent) call.end(current.error);
       call.close();
+      // The next request of the connection comes after what was not read of this one.
+      request.resume();
     },
   });
   const answer = await answerOf(route, current, { request, response, writer });

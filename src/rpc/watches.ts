@@ -1,5 +1,5 @@
 import type { Watch, WatchEvent } from "../operations/operations.ts";
-import { TaskError } from "../task/errors.ts";
+import { type Reason, TaskError } from "../task/errors.ts";
 import type { RpcObserver, WatchEndReason, WatchMessageKind } from "./observer.ts";
 import type { Principal, Principals } from "./principals.ts";
 import { quotaName } from "./quotas.ts";
@@ -125,26 +125,27 @@ export class OpenWatch {
     this.#watch.onReady?.();
   }
 
-  /** Releases everything. `cause` says why, where it is not `end`. Idempotent. */
-  close(cause?: "client_gone" | "slow_reader" | "error"): void {
+  /** Releases everything. `error` says why its call failed, if it is over before its end. Idempotent. */
+  close(error?: TaskError): void {
     if (this.#closed) return;
     this.#closed = true;
-    const reason = cause ?? this.#reason();
+    const reason = this.#reason(error ?? this.end);
     this.#watch.onReady = undefined;
     this.#watch.close();
     this.#release();
     this.#observer.watchClosed(reason);
   }
 
-  #reason(): WatchEndReason {
-    const { end } = this;
+  #reason(end: "ok" | TaskError | undefined): WatchEndReason {
     if (end === "ok") return this.#goingAway ? "going_away" : "completed";
-    if (end === undefined) return "client_gone";
-    return endReasons[end.reason] ?? "error";
+    return end === undefined ? "client_gone" : (endReasons[end.reason] ?? "error");
   }
 }
 
-const endReasons: Readonly<Record<string, WatchEndReason>> = {
+const endReasons: Readonly<Partial<Record<Reason, WatchEndReason>>> = {
+  CALL_CANCELLED: "client_gone",
+  // Only the client's own: a watch has no other.
+  DEADLINE_EXCEEDED: "client_gone",
   SLOW_READER: "slow_reader",
   CREDENTIAL_INVALID: "credential_expired",
   STORE_REPLACED: "store_replaced",
