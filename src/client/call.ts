@@ -3,7 +3,7 @@ import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/proto
 import { backoffMs } from "./backoff.ts";
 import { type Clock, sleep } from "./clock.ts";
 import { TaskwatchError } from "./taskwatch-error.ts";
-import type { RequestOf, Transport } from "./transport.ts";
+import type { Transport } from "./transport.ts";
 
 /** How patiently calls are made. */
 export interface CallPolicy {
@@ -18,7 +18,7 @@ export interface CallPolicy {
 export interface Caller {
   call<Input extends DescMessage, Output extends DescMessage>(
     method: DescMethodUnary<Input, Output>,
-    request: RequestOf<Input>,
+    request: MessageShape<Input>,
     options?: { readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number },
   ): Promise<MessageShape<Output>>;
 }

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 
-import { CancelTaskRequestSchema, type SubmitTaskResponse, TaskService } from "../gen/taskwatch/v1/task_service_pb.ts";
+import { CancelTaskRequestSchema, TaskService } from "../gen/taskwatch/v1/task_service_pb.ts";
 import { type CallPolicy, type Caller, createCaller } from "./call.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { createGrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
@@ -106,8 +106,8 @@ class Client implements TaskwatchClient {
     });
   }
 
-  async submit(submission: Submission, { signal }: CallOptions = {}): Promise<SubmittedTask> {
-    return submittedFromMessage(await this.#batcher.submit(submission, signal));
+  submit(submission: Submission, { signal }: CallOptions = {}): Promise<SubmittedTask> {
+    return this.#batcher.submit(submission, signal);
   }
 
   get(taskId: string, options: CallOptions & { minRevision?: number | undefined } = {}): Promise<TaskStatus> {
@@ -176,11 +176,6 @@ class Client implements TaskwatchClient {
 
 /** Those who wait for the end do not look at progress. */
 const waitIntervalMs = 60_000;
-
-function submittedFromMessage({ status: message, resumeToken, duplicate }: SubmitTaskResponse): SubmittedTask {
-  const status = statusFromMessage(message ?? noStatus());
-  return { taskId: status.taskId, status, resumeToken, duplicate };
-}
 
 function noStatus(): never {
   throw new TaskwatchError("INTERNAL", "service answered without a status");

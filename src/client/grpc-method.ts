@@ -7,25 +7,32 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 
-import type { RequestOf } from "./transport.ts";
-
 /** A method as grpc-js wants it told. */
-export interface GrpcMethod<Input extends DescMessage, Output extends DescMessage> {
+export interface GrpcMethod<Request, Response> {
   readonly path: string;
-  serialize(this: void, request: RequestOf<Input>): Buffer;
-  deserialize(this: void, bytes: Uint8Array): MessageShape<Output>;
+  serialize(this: void, request: Request): Buffer;
+  deserialize(this: void, bytes: Buffer): Response;
 }
 
-/** Any method of the schema. A request that comes as bytes is taken for an encoded one. */
+/** Any method of the schema. */
 export function grpcMethod<Input extends DescMessage, Output extends DescMessage>(
   method: DescMethodUnary<Input, Output> | DescMethodServerStreaming<Input, Output>,
-): GrpcMethod<Input, Output> {
-  const { input, output, parent, name } = method;
+): GrpcMethod<MessageShape<Input>, MessageShape<Output>> {
+  const { input, output } = method;
   return {
-    path: `/${parent.typeName}/${name}`,
-    serialize: (request) => bufferOf(request instanceof Uint8Array ? request : toBinary(input, request)),
+    path: pathOf(method),
+    serialize: (request) => bufferOf(toBinary(input, request)),
     deserialize: (bytes) => fromBinary(output, bytes),
   };
+}
+
+/** Any unary method, for those who encode and decode by themselves. */
+export function grpcBytesMethod(method: DescMethodUnary): GrpcMethod<Uint8Array, Uint8Array> {
+  return { path: pathOf(method), serialize: bufferOf, deserialize: (bytes) => bytes };
+}
+
+function pathOf({ parent, name }: DescMethodUnary | DescMethodServerStreaming): string {
+  return `/${parent.typeName}/${name}`;
 }
 
 /** The same memory, not a copy. */

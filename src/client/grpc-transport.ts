@@ -5,10 +5,10 @@ import { ChannelCredentials, Client, Metadata, type ServiceError } from "@grpc/g
 
 import { TaskService, type WatchStatusRequest } from "../gen/taskwatch/v1/task_service_pb.ts";
 import { errorFromStatus } from "./error-details.ts";
-import { type GrpcMethod, grpcMethod } from "./grpc-method.ts";
+import { grpcBytesMethod, type GrpcMethod, grpcMethod } from "./grpc-method.ts";
 import { GrpcStreams } from "./grpc-streams.ts";
 import { clientClosed, TaskwatchError } from "./taskwatch-error.ts";
-import type { RequestOf, Transport, UnaryOptions, WatchStream, WatchStreamHandlers } from "./transport.ts";
+import type { Transport, UnaryOptions, WatchStream, WatchStreamHandlers } from "./transport.ts";
 
 /** TLS settings; each may be left out. */
 export interface TlsOptions {
@@ -61,7 +61,6 @@ class GrpcTransport implements Transport {
   readonly #streams: GrpcStreams;
   readonly #metadata = new Metadata();
   readonly #watchMethod = grpcMethod(TaskService.method.watchStatus);
-  readonly #methods = new Map<DescMethodUnary, GrpcMethod<DescMessage, DescMessage>>();
   readonly #open = new Set<() => void>();
   #closed = false;
 
@@ -81,41 +80,14 @@ class GrpcTransport implements Transport {
 
   unary<Input extends DescMessage, Output extends DescMessage>(
     method: DescMethodUnary<Input, Output>,
-    request: RequestOf<Input>,
-    { timeoutMs, signal }: UnaryOptions,
+    request: MessageShape<Input>,
+    options: UnaryOptions,
   ): Promise<MessageShape<Output>> {
-    return new Promise((resolve, reject) => {
-      if (this.#closed) throw clientClosed();
-      if (signal?.aborted) throw signal.reason;
-      const { path, serialize, deserialize } = this.#method(method);
-      const end = (): void => {
-        this.#open.delete(onClose);
-        signal?.removeEventListener("abort", onAbort);
-      };
-      const giveUp = (reason: Error): void => {
-        end();
-        reject(reason);
-        call.cancel();
-      };
-      const onAbort = (): void => giveUp(signal?.reason as Error);
-      const onClose = (): void => giveUp(clientClosed());
-      const options = { deadline: Date.now() + timeoutMs };
-      const call = this.#client.makeUnaryRequest(
-        path,
-        serialize,
-        deserialize,
-        request,
-        this.#metadata,
-        options,
-        (error, response) => {
-          end();
-          if (error === null && response !== undefined) resolve(response);
-          else reject(error === null ? noAnswer() : errorFromCall(error));
-        },
-      );
-      this.#open.add(onClose);
-      signal?.addEventListener("abort", onAbort, { once: true });
-    });
+    return this.#unary(grpcMethod(method), request, options);
+  }
+
+  unaryBytes(method: DescMethodUnary, request: Uint8Array, options: UnaryOptions): Promise<Uint8Array> {
+    return this.#unary(grpcBytesMethod(method), request, options);
   }
 
   watchStatus(request: WatchStatusRequest, handlers: WatchStreamHandlers): WatchStream {
@@ -138,13 +110,43 @@ class GrpcTransport implements Transport {
     this.#client.close();
   }
 
-  #method<Input extends DescMessage, Output extends DescMessage>(method: DescMethodUnary<Input, Output>) {
-    let known = this.#methods.get(method);
-    if (known === undefined) {
-      known = grpcMethod<DescMessage, DescMessage>(method);
-      this.#methods.set(method, known);
-    }
-    return known as unknown as GrpcMethod<Input, Output>;
+  #unary<Request, Response>(
+    { path, serialize, deserialize }: GrpcMethod<Request, Response>,
+    request: Request,
+    { timeoutMs, signal }: UnaryOptions,
+  ): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) throw clientClosed();
+      if (signal?.aborted) throw signal.reason;
+      const end = (): void => {
+        this.#open.delete(onClose);
+        signal?.removeEventListener("abort", onAbort);
+      };
+      const giveUp = (reason: Error): void => {
+        end();
+        reject(reason);
+        call.cancel();
+      };
+      const onAbort = (): void => giveUp(signal?.reason as Error);
+      const onClose = (): void => giveUp(clientClosed());
+      const onAnswer = (error: ServiceError | null, response?: Response): void => {
+        end();
+        if (error === null && response !== undefined) resolve(response);
+        else reject(error === null ? noAnswer() : errorFromCall(error));
+      };
+      const options = { deadline: Date.now() + timeoutMs };
+      const call = this.#client.makeUnaryRequest(
+        path,
+        serialize,
+        deserialize,
+        request,
+        this.#metadata,
+        options,
+        onAnswer,
+      );
+      this.#open.add(onClose);
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
   }
 }
 

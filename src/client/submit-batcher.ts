@@ -7,11 +7,11 @@
  */
 import { randomUUID } from "node:crypto";
 
-import { type SubmitTaskResponse, type SubmitTasksResult, TaskService } from "../gen/taskwatch/v1/task_service_pb.ts";
+import { TaskService } from "../gen/taskwatch/v1/task_service_pb.ts";
 import { type CallPolicy, pauseBeforeRepeat } from "./call.ts";
-import { errorFromItem } from "./error-details.ts";
 import { SubmissionEncoder } from "./submission-encoder.ts";
-import type { Submission } from "./submission.ts";
+import type { Submission, SubmittedTask } from "./submission.ts";
+import { readAnswer, readAnswers } from "./submit-answer.ts";
 import { frameRequests, itemOverheadBytes } from "./submit-frame.ts";
 import { clientClosed, TaskwatchError, toTaskwatchError, withMetadata } from "./taskwatch-error.ts";
 import type { Transport } from "./transport.ts";
@@ -42,7 +42,7 @@ interface Entry {
   readonly giveUpAtMs: number;
   failures: number;
   settled: boolean;
-  resolve: (response: SubmitTaskResponse) => void;
+  resolve: (task: SubmittedTask) => void;
   reject: (error: Error) => void;
 }
 
@@ -69,7 +69,7 @@ export class SubmitBatcher {
   }
 
   /** Rejects with a `TaskwatchError` that carries the `request_id`, or with the signal's reason. */
-  submit(submission: Submission, signal?: AbortSignal): Promise<SubmitTaskResponse> {
+  submit(submission: Submission, signal?: AbortSignal): Promise<SubmittedTask> {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw clientClosed();
       if (signal?.aborted) throw signal.reason;
@@ -146,17 +146,15 @@ export class SubmitBatcher {
     this.#pump();
   }
 
-  async #call(batch: readonly Entry[]): Promise<readonly SubmitTasksResult["result"][]> {
+  async #call(batch: readonly Entry[]): Promise<readonly (SubmittedTask | TaskwatchError)[]> {
     const options = { timeoutMs: this.#policy.timeoutMs };
     const [first] = batch;
     // A task by itself is answered with more about what is wrong with it.
     if (batch.length === 1 && first !== undefined) {
-      const accepted = await this.#transport.unary(TaskService.method.submitTask, first.bytes, options);
-      return [{ case: "accepted", value: accepted }];
+      return [readAnswer(await this.#transport.unaryBytes(TaskService.method.submitTask, first.bytes, options))];
     }
     const request = frameRequests(batch.map(({ bytes }) => bytes));
-    const { results } = await this.#transport.unary(TaskService.method.submitTasks, request, options);
-    return results.map(({ result }) => result);
+    return readAnswers(await this.#transport.unaryBytes(TaskService.method.submitTasks, request, options));
   }
 
   /** Tasks that failed together are sent again together. */
@@ -186,15 +184,18 @@ export class SubmitBatcher {
 }
 
 /** Resolves what was accepted and returns the rest. */
-function settle(batch: readonly Entry[], results: readonly SubmitTasksResult["result"][]): [Entry, TaskwatchError][] {
+function settle(
+  batch: readonly Entry[],
+  results: readonly (SubmittedTask | TaskwatchError)[],
+): [Entry, TaskwatchError][] {
   const failed: [Entry, TaskwatchError][] = [];
   for (const [index, entry] of batch.entries()) {
-    const result = results[index];
-    if (result?.case === "accepted") {
-      entry.settled = true;
-      entry.resolve(result.value);
+    const result = results[index] ?? noResult();
+    if (result instanceof TaskwatchError) {
+      failed.push([entry, result]);
     } else {
-      failed.push([entry, result?.case === "error" ? errorFromItem(result.value) : noResult()]);
+      entry.settled = true;
+      entry.resolve(result);
     }
   }
   return failed;
@@ -213,9 +214,9 @@ function obey(signal: AbortSignal, entry: Entry): void {
     reject(signal.reason as Error);
   };
   signal.addEventListener("abort", onAbort, { once: true });
-  entry.resolve = (response) => {
+  entry.resolve = (task) => {
     signal.removeEventListener("abort", onAbort);
-    resolve(response);
+    resolve(task);
   };
   entry.reject = (error) => {
     signal.removeEventListener("abort", onAbort);

@@ -11,9 +11,6 @@ export interface UnaryOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A request, or its encoded form where it was encoded already. */
-export type RequestOf<Input extends DescMessage> = MessageShape<Input> | Uint8Array;
-
 /** Who is told what comes on a watch stream. */
 export interface WatchStreamHandlers {
   onMessage(message: WatchStatusResponse): void;
@@ -36,9 +33,11 @@ export interface WatchStream {
 export interface Transport {
   unary<Input extends DescMessage, Output extends DescMessage>(
     method: DescMethodUnary<Input, Output>,
-    request: RequestOf<Input>,
+    request: MessageShape<Input>,
     options: UnaryOptions,
   ): Promise<MessageShape<Output>>;
+  /** The same for a request that is encoded already, and an answer that is not to be decoded. */
+  unaryBytes(method: DescMethodUnary, request: Uint8Array, options: UnaryOptions): Promise<Uint8Array>;
   watchStatus(request: WatchStatusRequest, handlers: WatchStreamHandlers): WatchStream;
   /** Ends every call. Idempotent. */
   close(): void;
