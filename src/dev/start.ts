@@ -7,7 +7,6 @@
 import { mkdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 
 import { type NatsServer, startNatsServer } from "./nats-server.ts";
 import { type Program, keepRunning, pause } from "./program.ts";
@@ -16,6 +15,7 @@ import { welcome } from "./welcome.ts";
 const root = join(import.meta.dirname, "../..");
 const state = join(root, ".taskwatch");
 const usualNatsPort = 4222;
+const startTimeoutMs = 60_000;
 
 const environment = {
   ...process.env,
@@ -45,8 +45,8 @@ async function main(): Promise<void> {
   const service = program({ name: "service", script: "src/main.ts", environment: urls, stopTimeoutMs: 30_000 });
   running.defer(() => service.stop());
   stopRequest.onSecond(() => service.kill());
-  const ready = await Promise.race([whenReady(stopRequest.signal), service.failed]);
-  if (ready !== undefined) throw new Error(ready);
+  const failure = await failureToStart(service, stopRequest.signal);
+  if (failure !== undefined) throw new Error(failure);
   if (stopRequest.signal.aborted) return;
   service.settle();
 
@@ -107,17 +107,28 @@ function program(options: {
   });
 }
 
-/** Undefined once the service says that it can answer; else why it is not going to. */
+/** Undefined once the service says that it can answer, or a stop is asked for; else why it is not going to. */
+async function failureToStart(service: Program, signal: AbortSignal): Promise<string | undefined> {
+  const decided = new AbortController();
+  try {
+    return await Promise.race([
+      whenReady(AbortSignal.any([signal, decided.signal, AbortSignal.timeout(startTimeoutMs)])),
+      service.failed,
+    ]);
+  } finally {
+    decided.abort();
+  }
+}
+
 async function whenReady(signal: AbortSignal): Promise<string | undefined> {
   const url = `http://${environment.TASKWATCH_ADMIN_ADDRESS}/readyz`;
-  const deadline = performance.now() + 60_000;
-  while (performance.now() < deadline && !signal.aborted) {
-    const response = await fetch(url, { signal: AbortSignal.timeout(2000) }).catch(() => undefined);
+  do {
+    const response = await fetch(url, { signal }).catch(() => undefined);
     await response?.body?.cancel();
     if (response?.ok === true) return undefined;
-    await sleep(50);
-  }
-  return signal.aborted ? undefined : `The service was not ready within a minute; see ${join(state, "service.log")}.`;
+  } while (await pause(50, signal));
+  const isLate = signal.reason instanceof DOMException && signal.reason.name === "TimeoutError";
+  return isLate ? `The service was not ready in time; see ${join(state, "service.log")}.` : undefined;
 }
 
 interface StopRequest {
