@@ -1,11 +1,19 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, fromJson, type JsonValue, type MessageInitShape, toJson } from "@bufbuild/protobuf";
+import { durationFromMs, ValueSchema } from "@bufbuild/protobuf/wkt";
 
-import { TaskState } from "../../../src/gen/taskwatch/v1/task_pb.ts";
+import {
+  type Content,
+  ContentSchema,
+  type RetryPolicy,
+  RetryPolicy_Jitter,
+  RetryPolicySchema,
+  type TaskState,
+} from "../../../src/gen/taskwatch/v1/task_pb.ts";
 import type { SubmitTaskRequestSchema } from "../../../src/gen/taskwatch/v1/task_service_pb.ts";
 import type { StatusRecords } from "../../../src/nats/records.ts";
 import type { Submission } from "../../../src/task/submission.ts";
 import type { TaskKey } from "../../../src/task/task-id.ts";
-import { type Task } from "../../../src/task/task.ts";
+import type { Task } from "../../../src/task/task.ts";
 import { isTerminal, stateName } from "../../../src/task/transitions.ts";
 import { createWorker, type Handler, type Worker, type WorkerOptions } from "../../../src/worker/index.ts";
 import { type Deployment, openDeployment } from "../../support/deployment.ts";
@@ -65,6 +73,28 @@ export async function openBench(url: string): Promise<Bench> {
       await deployment[Symbol.asyncDispose]();
     },
   };
+}
+
+/** A retry policy without jitter. */
+export function policy(maxAttempts: number, backoffMs = 50, nonRetryableCodes: readonly string[] = []): RetryPolicy {
+  return create(RetryPolicySchema, {
+    maxAttempts,
+    initialBackoff: durationFromMs(backoffMs),
+    maximumBackoff: durationFromMs(10_000),
+    multiplier: 2,
+    jitter: RetryPolicy_Jitter.NONE,
+    nonRetryableCodes: [...nonRetryableCodes],
+  });
+}
+
+/** A JSON value as a payload. */
+export function jsonPayload(value: JsonValue): Content {
+  return create(ContentSchema, { value: { case: "json", value: fromJson(ValueSchema, value) } });
+}
+
+/** What a task's handler returned, as JSON. */
+export function jsonResultOf({ mutable: { result } }: Task): JsonValue | undefined {
+  return result?.value.case === "json" ? toJson(ValueSchema, result.value.value) : undefined;
 }
 
 /** The name of a task's state. */
