@@ -90,8 +90,10 @@ export class Call {
   readonly #house: House;
   readonly #startedMs = performance.now();
   readonly #aborter = new AbortController();
-  #boundMs: number;
-  #clientDeadlineMs: number | undefined;
+  /** When the request must have come, and when the call must be over: both as `performance.now()` has it. */
+  readonly #requestDueMs: number;
+  #dueMs: number;
+  #clientDueMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #principal: Principal | undefined;
   #caller: Caller | undefined;
@@ -104,9 +106,10 @@ export class Call {
   constructor(house: House, method: Method, protocol: Protocol) {
     this.#house = house;
     this.method = method;
-    this.name = { protocol, service: method.service, method: method.name };
-    this.#boundMs = method.timeBoundMs;
-    this.#arm(Math.min(house.limits.requestTimeoutMs, this.#boundMs));
+    this.name = nameOf(method, protocol);
+    this.#requestDueMs = this.#startedMs + house.limits.requestTimeoutMs;
+    this.#dueMs = this.#startedMs + method.timeBoundMs;
+    this.#arm(Math.min(this.#requestDueMs, this.#dueMs));
     house.observer.rpcStarted(this.name);
   }
 
@@ -144,17 +147,16 @@ export class Call {
     this.#principal = principal;
     this.#caller = { name: principal.name, namespace: principal.namespace, traceparent: validTraceparent(traceparent) };
     if (timeoutMs === undefined) return;
-    this.#clientDeadlineMs = performance.now() + timeoutMs;
-    if (timeoutMs >= this.#boundMs) return;
-    this.#boundMs = timeoutMs;
-    if (timeoutMs < this.#house.limits.requestTimeoutMs) this.#arm(timeoutMs);
+    this.#clientDueMs = performance.now() + timeoutMs;
+    if (this.#clientDueMs >= this.#dueMs) return;
+    this.#dueMs = this.#clientDueMs;
+    if (this.#dueMs < this.#requestDueMs) this.#arm(this.#dueMs);
   }
 
   /** The whole request is here. */
   received(): void {
     this.#received = true;
     this.#house.observer.rpcMessagesReceived(this.name);
-    this.#arm(this.#boundMs - (performance.now() - this.#startedMs));
   }
 
   /** Charges a batch for what it carries beyond the first. */
@@ -175,8 +177,9 @@ export class Call {
 
   /** Lets a stream live as long as its client wants it to. */
   unbound(): void {
-    if (this.#clientDeadlineMs === undefined) clearTimeout(this.#timer);
-    else this.#arm(this.#clientDeadlineMs - performance.now());
+    this.#dueMs = this.#clientDueMs ?? Number.POSITIVE_INFINITY;
+    if (this.#clientDueMs === undefined) clearTimeout(this.#timer);
+    else this.#arm(this.#dueMs);
   }
 
   /** A message went to the client. */
@@ -206,9 +209,17 @@ export class Call {
     this.#house.closed(this);
   }
 
-  #arm(afterMs: number): void {
+  #arm(atMs: number): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#expire(), Math.min(Math.max(afterMs, 0), maxTimerMs));
+    const delayMs = Math.ceil(atMs - performance.now());
+    this.#timer = setTimeout(() => this.#look(), Math.min(Math.max(delayMs, 0), maxTimerMs));
+  }
+
+  /** Most requests come at once, and then the timer that waited for them is left to wait for the rest. */
+  #look(): void {
+    const nowMs = performance.now();
+    if (nowMs >= this.#dueMs || (!this.#received && nowMs >= this.#requestDueMs)) this.#expire();
+    else this.#arm(this.#received ? this.#dueMs : Math.min(this.#requestDueMs, this.#dueMs));
   }
 
   #expire(): void {
@@ -221,6 +232,16 @@ export class Call {
     this.#aborter.abort(error);
     this.#reject?.(error);
   }
+}
+
+const names = new WeakMap<Method, Map<Protocol, RpcName>>();
+
+/** One object for all calls of a method by a protocol. */
+function nameOf(method: Method, protocol: Protocol): RpcName {
+  const ofMethod = names.get(method) ?? new Map<Protocol, RpcName>();
+  const name = ofMethod.get(protocol) ?? { protocol, service: method.service, method: method.name };
+  names.set(method, ofMethod.set(protocol, name));
+  return name;
 }
 
 const drainRetryDelayMs = 1_000;

@@ -1,11 +1,11 @@
-import type { ServerHttp2Stream } from "node:http2";
+import { constants, type ServerHttp2Stream } from "node:http2";
 
 import {
   Metadata,
   type ServerInterceptor,
-  ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   status as grpcStatus,
+  type ServerMethodDefinition,
   type StatusObject,
 } from "@grpc/grpc-js";
 
@@ -37,58 +37,66 @@ export function grpcStatusOf(error: TaskError): StatusObject {
 /**
  * Starts and admits calls of the API before their requests are read, and sees to it that what grpc-js answers by itself
  * has details like everything else. Calls of other services (health, reflection) go by.
+ *
+ * Changes the calls that it is given instead of wrapping them, which costs several times as much.
  */
 export function createGrpcInterceptor(calls: Calls): ServerInterceptor {
-  return (definition, base) => {
+  const intercept = (definition: ServerMethodDefinition<unknown, unknown>, base: GrpcBaseCall): GrpcBaseCall => {
     const method = methodOfPath(definition.path);
-    if (method === undefined) return new ServerInterceptingCall(base);
+    if (method === undefined) return base;
     const call = calls.start(method, "grpc");
     const stream = http2StreamOf(base);
     if (stream.closed || stream.destroyed) call.close();
     else stream.once("close", () => call.close());
     completeStatuses(base, call);
+    admitFirst(base, { call, stream });
     call.onExpired = (error) => {
-      if (call.ended) stream.close(cancelled);
+      if (call.ended) stream.close(constants.NGHTTP2_CANCEL);
       else base.sendStatus(grpcStatusOf(error));
     };
-    return new ServerInterceptingCall(base, {
-      start(next) {
-        next({
-          onReceiveMetadata(metadata, admitted) {
-            try {
-              call.admit({
-                authorization: textOf(metadata, "authorization"),
-                traceparent: textOf(metadata, "traceparent"),
-                timeoutMs: remainingMs(base),
-              });
-            } catch (error) {
-              refuse(base, call, toTaskError(error));
-              return;
-            }
-            metadata.setOpaque(callKey, { call, stream } satisfies GrpcCall);
-            admitted(metadata);
-          },
-        });
-      },
-    });
+    return base;
   };
+  return intercept as ServerInterceptor;
 }
+
+type GrpcBaseCall = ServerInterceptingCallInterface;
 
 const callKey = "taskwatch.call";
 const detailsHeader = "grpc-status-details-bin";
-/** NGHTTP2_CANCEL. */
-const cancelled = 8;
 
-function refuse(base: ServerInterceptingCallInterface, call: Call, error: TaskError): void {
-  call.end(error);
-  base.sendStatus(grpcStatusOf(error));
+/** Lets the handler see nothing of the call, and nothing of the request be read, before it is admitted. */
+function admitFirst(base: GrpcBaseCall, grpcCall: GrpcCall): void {
+  const { call } = grpcCall;
+  const start = base.start.bind(base);
+  base.start = (listener) =>
+    start({
+      onReceiveMetadata(metadata) {
+        try {
+          // The client's deadline is kept by grpc-js.
+          call.admit({
+            authorization: textOf(metadata, "authorization"),
+            traceparent: textOf(metadata, "traceparent"),
+            timeoutMs: undefined,
+          });
+        } catch (error) {
+          call.end(toTaskError(error));
+          base.sendStatus(grpcStatusOf(toTaskError(error)));
+          return;
+        }
+        metadata.setOpaque(callKey, grpcCall);
+        listener.onReceiveMetadata(metadata);
+      },
+      onReceiveMessage: (message) => listener.onReceiveMessage(message),
+      onReceiveHalfClose: () => listener.onReceiveHalfClose(),
+      onCancel: () => listener.onCancel(),
+    });
 }
 
 /**
  * grpc-js calls this very method also for the statuses that are its own: a message that is too large or cannot be
  * decompressed, a deadline. Interceptors do not get to see those.
  */
-function completeStatuses(base: ServerInterceptingCallInterface, call: Call): void {
+function completeStatuses(base: GrpcBaseCall, call: Call): void {
   const sendStatus = base.sendStatus.bind(base);
   base.sendStatus = (status) => {
     if (status.code === grpcStatus.OK) {
@@ -113,9 +121,4 @@ function completeStatuses(base: ServerInterceptingCallInterface, call: Call): vo
 function textOf(metadata: Metadata, name: string): string | undefined {
   const [value] = metadata.get(name);
   return typeof value === "string" ? value : undefined;
-}
-
-function remainingMs(call: ServerInterceptingCallInterface): number | undefined {
-  const deadline = Number(call.getDeadline());
-  return Number.isFinite(deadline) ? deadline - Date.now() : undefined;
 }

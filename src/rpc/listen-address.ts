@@ -41,7 +41,7 @@ export function assertMayListen(address: string, { authenticated }: { readonly a
   const { host } = parseListenAddress(address);
   if (authenticated || isLoopback(host)) return;
   throw new RangeError(
-    `refusing to listen on ${address} without authentication: name a file of API keys, ` +
+    `refusing to listen on ${address} without authentication: name a file of API keys (TASKWATCH_API_KEYS_FILE), ` +
       `or listen on a loopback address such as 127.0.0.1`,
   );
 }

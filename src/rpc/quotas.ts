@@ -24,6 +24,7 @@ export interface Quotas {
 
 /** Makes the quotas of one process: what calls they let in, no other process knows. */
 export function createQuotas({ callsPerSecond, burst, callsInFlight }: QuotaOptions): Quotas {
+  if (callsPerSecond === undefined && callsInFlight === undefined) return noQuotas;
   // Grows no further than there are names in the file of API keys.
   const states = new Map<string, State>();
   const stateOf = (principal: Principal): State => {
@@ -58,6 +59,8 @@ export function createQuotas({ callsPerSecond, burst, callsInFlight }: QuotaOpti
     },
   };
 }
+
+const noQuotas: Quotas = { charge: () => {}, chargeMore: () => {}, begin: () => () => {} };
 
 /** What keys of one principal share, so that a key can be replaced without a second allowance. */
 export function quotaName({ namespace, name }: Principal): string {
