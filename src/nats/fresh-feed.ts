@@ -108,7 +108,7 @@ class Follower implements FreshFeed {
 
   #tell(subject: string, fields: MsgHdrs): void {
     const fresh = freshFromMessage(subject, fields);
-    if (fresh !== undefined) this.#events.onFresh(fresh);
+    if (fresh !== undefined && !this.#isStopped()) this.#events.onFresh(fresh);
   }
 
   #stream(name: string): Stream {

@@ -37,7 +37,7 @@ export interface RecordOrigin {
 
 /** What a follower is told. Calls come in the order of revisions. None of them may throw. */
 export interface RecordFeedEvents {
-  /** A record was written. Its bytes are valid only during the call: they are a part of what came from the network. */
+  /** A record was written. Its bytes are a slice of what came from the network: who keeps them for long should copy them. */
   readonly onRecord: (key: TaskKey, revision: number, record: StoredRecord, origin: RecordOrigin) => void;
   /** A record was deleted. */
   readonly onRemoved: (key: TaskKey, revision: number) => void;
@@ -55,6 +55,8 @@ export interface RecordFeedEvents {
    * beginning. `created` names the bucket: the time at which it was made, as the server writes it.
    */
   readonly onReplaced: (created: string) => void;
+  /** The feed stood, and begins anew where it was. */
+  readonly onRestart: (why: string) => void;
   /** Something went wrong, for the log. The feed carries on. */
   readonly onTrouble: (what: string, detail: string) => void;
 }
@@ -108,7 +110,7 @@ class Follower {
     while (!this.#isStopped()) {
       try {
         const why = await this.#session();
-        if (!this.#isStopped()) this.#events.onTrouble("status feed is made anew", why);
+        if (!this.#isStopped()) this.#events.onRestart(why);
       } catch (error) {
         if (this.#isStopped()) return;
         this.#events.onTrouble("status feed failed", error instanceof Error ? error.message : String(error));
@@ -138,7 +140,10 @@ class Follower {
     reader.checkFloor(firstRevision, headRevision);
     const inbox = createInbox(this.#inboxPrefix);
     const subscription = this.#nats.connection.subscribe(inbox, {
-      callback: (error, message) => (error === null ? reader.onMessage(message) : end(error.message)),
+      callback: (error, message) => {
+        if (error !== null) end(error.message);
+        else if (!this.#isStopped()) reader.onMessage(message);
+      },
     });
     const isSilent = () => performance.now() - reader.heardMs > silenceMs;
     const silence = setInterval(() => {
