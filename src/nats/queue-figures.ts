@@ -1,6 +1,8 @@
+import type { ConsumerInfo } from "@nats-io/jetstream";
+
 import type { Nats } from "./connection.ts";
-import { hasApiCode, apiCodes } from "./errors.ts";
-import { jobStream, priorities, type PriorityName, queueFromJobStream } from "./names.ts";
+import { apiCodes, hasApiCode } from "./errors.ts";
+import { consumerSubjects, jobStream, priorities, type PriorityName, queueFromJobStream } from "./names.ts";
 
 /** How full the stream of a queue is. */
 export interface QueueFigures {
@@ -11,6 +13,8 @@ export interface QueueFigures {
   readonly running: Readonly<Record<PriorityName, number>>;
   /** Delayed messages and dead letters together. */
   readonly others: number;
+  /** When the job that waits longest was stored, in ms since 1970 by the server's clock; undefined if none waits. */
+  readonly oldestWaitingMs: number | undefined;
 }
 
 /** Reads the figures of all queues, a few requests a queue. */
@@ -24,20 +28,49 @@ export async function readQueueFigures(nats: Nats): Promise<QueueFigures[]> {
   return figures.filter((found) => found !== undefined);
 }
 
-async function readFigures({ manager }: Nats, queue: string): Promise<QueueFigures> {
+async function readFigures(nats: Nats, queue: string): Promise<QueueFigures> {
+  const { manager } = nats;
   const stream = jobStream(queue);
   const [info, ...consumers] = await Promise.all([
     manager.streams.info(stream),
     ...priorities.map((priority) => manager.consumers.info(stream, priority)),
   ]);
-  const by = (figure: "num_pending" | "num_ack_pending") => {
-    const [high, normal, low] = consumers.map((consumer) => consumer[figure]);
-    return { high: high ?? 0, normal: normal ?? 0, low: low ?? 0 };
-  };
-  const waiting = by("num_pending");
-  const running = by("num_ack_pending");
+  const waiting = byPriority(consumers, "num_pending");
+  const running = byPriority(consumers, "num_ack_pending");
   const jobs = [waiting, running].flatMap((counts) => Object.values(counts)).reduce((sum, count) => sum + count, 0);
-  return { queue, waiting, running, others: Math.max(0, info.state.messages - jobs) };
+  const oldest = await Promise.all(consumers.map((consumer) => oldestWaitingMs(nats, queue, consumer)));
+  const found = oldest.filter((time) => time !== undefined);
+  return {
+    queue,
+    waiting,
+    running,
+    others: Math.max(0, info.state.messages - jobs),
+    oldestWaitingMs: found.length === 0 ? undefined : Math.min(...found),
+  };
+}
+
+function byPriority(
+  consumers: readonly ConsumerInfo[],
+  figure: "num_pending" | "num_ack_pending",
+): Record<PriorityName, number> {
+  const [high, normal, low] = consumers.map((consumer) => consumer[figure]);
+  return { high: high ?? 0, normal: normal ?? 0, low: low ?? 0 };
+}
+
+/** The first job behind those that were delivered. What was given back is not counted: it waits for a moment only. */
+async function oldestWaitingMs(
+  { manager }: Nats,
+  queue: string,
+  { name, num_pending, delivered }: ConsumerInfo,
+): Promise<number | undefined> {
+  const priority = priorities.find((candidate) => candidate === name);
+  if (num_pending === 0 || priority === undefined) return undefined;
+  const query = { seq: delivered.stream_seq + 1, next_by_subj: consumerSubjects(queue, priority) };
+  const message = await manager.streams.getMessage(jobStream(queue), query).catch((error: unknown) => {
+    if (hasApiCode(error, apiCodes.messageNotFound)) return null;
+    throw error;
+  });
+  return message === null ? undefined : Date.parse(message.timestamp);
 }
 
 /** A queue that is being made has no consumers yet; one that was deleted has nothing. */

@@ -29,7 +29,7 @@ afterAll(async () => {
   await service[Symbol.asyncDispose]();
 });
 
-type Opened = { readonly client: ScenarioClient; readonly close?: () => void | Promise<void> };
+type Opened = { readonly client: ScenarioClient; readonly close?: () => void | PromiseLike<void> };
 
 const clients: Readonly<Record<string, (context: TestContext) => Opened | Promise<Opened>>> = {
   "the SDK": () => {

@@ -73,7 +73,7 @@ class Child implements ProjectProcess {
   }
 
   async line(message: string, timeoutMs = 20_000): Promise<Readonly<Record<string, unknown>>> {
-    const past = this.#lines.find((line) => line["msg"] === message);
+    const past = this.#lines.find((line) => line["message"] === message);
     if (past !== undefined) return past;
     const { promise, resolve, reject } = Promise.withResolvers<Readonly<Record<string, unknown>>>();
     const waiter: Waiter = { message, resolve };
@@ -114,7 +114,7 @@ class Child implements ProjectProcess {
     if (parsed === undefined) return;
     this.#lines.push(parsed);
     if (this.#lines.length > 2_000) this.#lines.shift();
-    for (const waiter of this.#waiters) if (waiter.message === parsed["msg"]) waiter.resolve(parsed);
+    for (const waiter of this.#waiters) if (waiter.message === parsed["message"]) waiter.resolve(parsed);
   }
 }
 
