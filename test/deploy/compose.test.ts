@@ -118,13 +118,14 @@ describe("the API", () => {
   });
 });
 
-test("the demo worker brings nothing but Node's own modules, since only that one file is mounted", () => {
+test("the demo worker runs handlers that the build delivers, on data that is mounted", () => {
   const worker: ComposeService = compose.services["worker"] ?? {};
-  const mounted = (worker.volumes ?? []).find((volume) => volume.includes(":/app/demo/handlers.ts"));
-  const source = readFileSync(join(deployFolder, mounted?.split(":")[0] ?? ""), "utf8");
-  const imports = [...source.matchAll(/^import (?!type\b)[^;]*?from "([^"]+)";/gms)].map(([, name]) => name);
-  expect(worker.command).toEqual(expect.arrayContaining(["/app/demo/handlers.ts"]));
-  expect(imports.filter((name) => !name?.startsWith("node:"))).toEqual([]);
+  const handlers = worker.command?.[worker.command.indexOf("--handlers") + 1] ?? "";
+  const source = handlers.replace(/^dist\/(.*)\.js$/, "../src/$1.ts");
+  expect(existsSync(join(deployFolder, source))).toBe(true);
+  const build = readFileSync(join(deployFolder, "../tsconfig.build.json"), "utf8");
+  expect(build).toContain("src/dev/demo-worker.ts");
+  expect(worker.volumes).toEqual(["../proto:/data:ro"]);
 });
 
 describe("NATS", () => {
