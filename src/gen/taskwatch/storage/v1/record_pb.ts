@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file taskwatch/storage/v1/record.proto.
  */
 export const file_taskwatch_storage_v1_record: GenFile = /*@__PURE__*/
-  fileDesc("CiF0YXNrd2F0Y2gvc3RvcmFnZS92MS9yZWNvcmQucHJvdG8SFHRhc2t3YXRjaC5zdG9yYWdlLnYxIs0BCgNKb2ISJgoHcGF5bG9hZBgBIAEoCzIVLnRhc2t3YXRjaC52MS5Db250ZW50Ei8KDHJldHJ5X3BvbGljeRgCIAEoCzIZLnRhc2t3YXRjaC52MS5SZXRyeVBvbGljeRIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCXJldGVudGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhITCgtmaW5nZXJwcmludBgFIAEoDCJMCgpUYXNrUmVjb3JkEi4KBGhlYWQYASABKAsyIC50YXNrd2F0Y2guc3RvcmFnZS52MS5SZWNvcmRIZWFkEg4KBnN0YXR1cxgCIAEoDCLBAgoKUmVjb3JkSGVhZBImCgVzdGF0ZRgBIAEoDjIXLnRhc2t3YXRjaC52MS5UYXNrU3RhdGUSDgoGY2hhbmdlGAIgASgNEg8KB2F0dGVtcHQYAyABKA0SFQoNYXR0ZW1wdF90b2tlbhgEIAEoBhITCgt3cml0ZV90b2tlbhgFIAEoBhIUCgxqb2Jfc2VxdWVuY2UYBiABKAQSFAoMam9iX2RlbGl2ZXJ5GAcgASgNEhgKEGltbXV0YWJsZV9sZW5ndGgYCCABKA0SEQoJZXhwaXJlX21zGAkgASgDEhMKC2ZpbmdlcnByaW50GAogASgMEhAKCHJldHJ5X21zGAsgASgDEigKCHByaW9yaXR5GAwgASgOMhYudGFza3dhdGNoLnYxLlByaW9yaXR5EhQKDHJldGVudGlvbl9tcxgNIAEoAyJyCgtSZXN1bWVUb2tlbhINCgVlcG9jaBgBIAEoBhIQCghyZXZpc2lvbhgCIAEoBBIQCghwb3NpdGlvbhgDIAEoDRIRCglzY2hlZHVsZWQYBCADKA0SDQoFc2NvcGUYBSABKAYSDgoGY2hhbmdlGAYgASgNIj4KCVBhZ2VUb2tlbhIRCgljcmVhdGVfbXMYASABKAMSDwoHdGFza19pZBgCIAEoCRINCgVzY29wZRgDIAEoBiJ9CgtRdWV1ZVJlY29yZBItCghzZXR0aW5ncxgBIAEoCzIbLnRhc2t3YXRjaC52MS5RdWV1ZVNldHRpbmdzEg4KBnBhdXNlZBgCIAEoCBIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_taskwatch_v1_queue_service, file_taskwatch_v1_task]);
+  fileDesc("CiF0YXNrd2F0Y2gvc3RvcmFnZS92MS9yZWNvcmQucHJvdG8SFHRhc2t3YXRjaC5zdG9yYWdlLnYxIs0BCgNKb2ISJgoHcGF5bG9hZBgBIAEoCzIVLnRhc2t3YXRjaC52MS5Db250ZW50Ei8KDHJldHJ5X3BvbGljeRgCIAEoCzIZLnRhc2t3YXRjaC52MS5SZXRyeVBvbGljeRIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCXJldGVudGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhITCgtmaW5nZXJwcmludBgFIAEoDCJMCgpUYXNrUmVjb3JkEi4KBGhlYWQYASABKAsyIC50YXNrd2F0Y2guc3RvcmFnZS52MS5SZWNvcmRIZWFkEg4KBnN0YXR1cxgCIAEoDCLBAgoKUmVjb3JkSGVhZBImCgVzdGF0ZRgBIAEoDjIXLnRhc2t3YXRjaC52MS5UYXNrU3RhdGUSDgoGY2hhbmdlGAIgASgNEg8KB2F0dGVtcHQYAyABKA0SFQoNYXR0ZW1wdF90b2tlbhgEIAEoBhITCgt3cml0ZV90b2tlbhgFIAEoBhIUCgxqb2Jfc2VxdWVuY2UYBiABKAQSFAoMam9iX2RlbGl2ZXJ5GAcgASgNEhgKEGltbXV0YWJsZV9sZW5ndGgYCCABKA0SEQoJZXhwaXJlX21zGAkgASgDEhMKC2ZpbmdlcnByaW50GAogASgMEhAKCHJldHJ5X21zGAsgASgDEigKCHByaW9yaXR5GAwgASgOMhYudGFza3dhdGNoLnYxLlByaW9yaXR5EhQKDHJldGVudGlvbl9tcxgNIAEoAyKRAQoLUmVzdW1lVG9rZW4SDQoFZXBvY2gYASABKAYSEAoIcmV2aXNpb24YAiABKAQSEAoIcG9zaXRpb24YAyABKA0SEQoJc2NoZWR1bGVkGAQgASgMEg0KBXNjb3BlGAUgASgGEg4KBmNoYW5nZRgGIAEoDRIOCgZiZWhpbmQYByABKAwSDQoFZW5kZWQYCCABKAwiPgoJUGFnZVRva2VuEhEKCWNyZWF0ZV9tcxgBIAEoAxIPCgd0YXNrX2lkGAIgASgJEg0KBXNjb3BlGAMgASgGIn0KC1F1ZXVlUmVjb3JkEi0KCHNldHRpbmdzGAEgASgLMhsudGFza3dhdGNoLnYxLlF1ZXVlU2V0dGluZ3MSDgoGcGF1c2VkGAIgASgIEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_taskwatch_v1_queue_service, file_taskwatch_v1_task]);
 
 /**
  * The data of a message on a job, delay or dead subject: what a worker needs to run the task.
@@ -211,7 +211,10 @@ export const RecordHeadSchema: GenMessage<RecordHead> = /*@__PURE__*/
   messageDesc(file_taskwatch_storage_v1_record, 2);
 
 /**
- * Where a watch continues. Opaque to clients; see the watch contract in src/view.
+ * Where a watch continues. Opaque to clients; see the watch contract in src/operations/task-watch.ts.
+ *
+ * The watched tasks have positions: their places in the sorted list of ids, from 0. A set of positions is a bitmap: bit i
+ * of byte j stands for position 8 j + i.
  *
  * @generated from message taskwatch.storage.v1.ResumeToken
  */
@@ -224,28 +227,28 @@ export type ResumeToken = Message<"taskwatch.storage.v1.ResumeToken"> & {
   epoch: bigint;
 
   /**
-   * Everything up to this revision was sent.
+   * Everything up to this revision was sent, with the exceptions below.
    *
    * @generated from field: uint64 revision = 2;
    */
   revision: bigint;
 
   /**
-   * Only the first so many of the watched tasks were sent; 0 means all.
+   * Only the tasks before this position were sent at all; 0 means that all were.
    *
    * @generated from field: uint32 position = 3;
    */
   position: number;
 
   /**
-   * The positions of the tasks that were last sent as SCHEDULED: they have no revision of their own yet.
+   * The tasks that were last sent as SCHEDULED: they have no revision of their own yet.
    *
-   * @generated from field: repeated uint32 scheduled = 4;
+   * @generated from field: bytes scheduled = 4;
    */
-  scheduled: number[];
+  scheduled: Uint8Array;
 
   /**
-   * What was watched: 8 bytes of SHA-256 over the namespace and the sorted request.
+   * What was watched: 8 bytes of SHA-256 over the namespace and the sorted ids.
    *
    * @generated from field: fixed64 scope = 5;
    */
@@ -257,6 +260,20 @@ export type ResumeToken = Message<"taskwatch.storage.v1.ResumeToken"> & {
    * @generated from field: uint32 change = 6;
    */
   change: number;
+
+  /**
+   * The tasks of which a change up to `revision` was not sent.
+   *
+   * @generated from field: bytes behind = 7;
+   */
+  behind: Uint8Array;
+
+  /**
+   * The tasks of which the end was sent, or that they are gone.
+   *
+   * @generated from field: bytes ended = 8;
+   */
+  ended: Uint8Array;
 };
 
 /**
