@@ -32,6 +32,7 @@ export function parseApiKeys(file: string, text: string): ApiKey[] {
   const keys = checkFile(parseJson(file, text), problems);
   const seen = new Map<string, number>();
   for (const [index, { sha256 }] of keys.entries()) {
+    if (sha256 === "") continue;
     const other = seen.get(sha256);
     if (other !== undefined) problems.push(`keys[${index}].sha256: same as keys[${other}].sha256`);
     else seen.set(sha256, index);

@@ -17,9 +17,13 @@ export function createTokenBucket(rate: { readonly perSecond: number; readonly b
       const elapsedMs = Math.max(0, nowMs - (filledMs ?? nowMs));
       level = Math.min(burst, level + (elapsedMs / 1_000) * perSecond);
       filledMs = nowMs;
-      if (level < 1) return Math.ceil(((1 - level) / perSecond) * 1_000);
+      const missing = 1 - level - tolerance;
+      if (missing > 0) return Math.ceil((missing / perSecond) * 1_000);
       level -= tokens;
       return undefined;
     },
   };
 }
+
+/** What adding up fractions may lose. */
+const tolerance = 1e-6;
