@@ -1,8 +1,6 @@
 /** The composition of the service: the only file that knows every part. */
 import { readFile } from "node:fs/promises";
 
-import { Registry } from "prom-client";
-
 import type { Config } from "./config.ts";
 import { TaskState } from "./gen/taskwatch/v1/task_pb.ts";
 import { connectNats, type Nats } from "./nats/connection.ts";
@@ -19,8 +17,7 @@ import { createOpenPrincipals, loadPrincipals, type Principals } from "./rpc/pri
 import { type AdminServer, type Readiness, startAdminServer } from "./telemetry/admin-server.ts";
 import type { QueueFigures } from "./telemetry/collectors.ts";
 import type { Logger } from "./telemetry/logger.ts";
-import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
-import { registerProcessMetrics } from "./telemetry/process-metrics.ts";
+import { createProcessMetrics, type Metrics } from "./telemetry/metrics.ts";
 import { version } from "./version.ts";
 import { openView, type View } from "./view/view.ts";
 
@@ -51,10 +48,7 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
   // Before anything is connected: a mistake of this kind is to be told at once.
   for (const address of [config.grpcAddress, config.httpAddress]) assertMayListen(address, principals);
 
-  const registry = new Registry();
-  const metrics = createMetrics({ registry, roles: ["api"] });
-  registerProcessMetrics(registry, { version });
-
+  const metrics = createProcessMetrics({ roles: ["api"], version });
   const nats = starting.use(await connectNats({ ...natsOptions(config), observer: metrics }));
   const store = await openStore(nats, storeOptions(config, logger));
   const view = starting.use(
@@ -131,19 +125,23 @@ class Service {
       addresses: { grpc: grpc.address, http: http.address, admin: `${admin.host}:${admin.port}` },
       ready,
       drain: () => {
-        this.#draining ??= this.#drain(health).finally(release);
+        this.#draining ??= this.#drain(health, release);
         return this.#draining;
       },
     };
   }
 
-  async #drain(health: NodeJS.Timeout): Promise<void> {
+  async #drain(health: NodeJS.Timeout, release: () => Promise<void>): Promise<void> {
     const { config, operations, grpc, http } = this.#parts;
     const graceMs = config.drainSeconds * 1_000;
     clearInterval(health);
     grpc.setServing(false);
     operations.goingAway();
-    await Promise.all([grpc.drain(graceMs), http.drain(graceMs)]);
+    try {
+      await Promise.all([grpc.drain(graceMs), http.drain(graceMs)]);
+    } finally {
+      await release();
+    }
   }
 }
 

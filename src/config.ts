@@ -89,7 +89,7 @@ export class ConfigError extends Error {
 }
 
 /** Reads the configuration. Throws a `ConfigError` that lists every mistake, unknown `TASKWATCH_` variables included. */
-export function configFromEnvironment(environment: Readonly<Record<string, string | undefined>>): Config {
+export function configFromEnvironment(environment: Readonly<Record<string, string | undefined>> = process.env): Config {
   const problems: string[] = [];
   const entries = Object.entries(settings).map(([key, setting]: [string, Setting<unknown>]) => {
     const given = environment[setting.name];
@@ -100,9 +100,9 @@ export function configFromEnvironment(environment: Readonly<Record<string, strin
       return [key, undefined];
     }
   });
-  const known = new Set(Object.values(settings).map(({ name }) => name));
+  const known = new Set<string>(Object.values(settings).map(({ name }) => name));
   for (const name of Object.keys(environment)) {
-    if (name.startsWith("TASKWATCH_") && !known.has(name as never) && !foreignNames.has(name)) {
+    if (name.startsWith("TASKWATCH_") && !known.has(name) && !foreignNames.has(name)) {
       problems.push(`${name} is not a setting`);
     }
   }

@@ -7,8 +7,8 @@ import { version } from "./version.ts";
 /** Exit codes: 0 after a drain, 1 when it cannot start or go on, 2 for a bad configuration. */
 const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
 
-/** Runs the service until a signal ends it; returns the exit code. */
-export async function main(environment: Readonly<Record<string, string | undefined>> = process.env): Promise<number> {
+/** Runs the service until a signal ends it; returns the exit code. Configured by the environment of the process, or by `environment`. */
+export async function main(environment?: Readonly<Record<string, string | undefined>>): Promise<number> {
   let config: Config;
   try {
     config = configFromEnvironment(environment);

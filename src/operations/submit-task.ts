@@ -50,9 +50,9 @@ export async function submitTask(
 ): Promise<Submitted> {
   const { queue, type } = request;
   try {
-    const submitted = await accept(ports, request, { caller, signal });
-    ports.observer?.taskSubmitted({ queue, type, result: submitted.duplicate ? "duplicate" : "accepted" });
-    return submitted;
+    const accepted = await accept(ports, request, { caller, signal });
+    ports.observer?.taskSubmitted({ queue, type, result: accepted.duplicate ? "duplicate" : "accepted" });
+    return accepted;
   } catch (error) {
     ports.observer?.taskSubmitted({ queue, type, result: "rejected" });
     throw error;

@@ -1,10 +1,11 @@
-import type { Registry } from "prom-client";
+import { Registry } from "prom-client";
 
 import { createBoundedLabel } from "./bounded-label.ts";
 import { catalogue, type Role } from "./catalogue.ts";
 import { type Collectors, createCollectors } from "./collectors.ts";
 import { createInstruments, duration, type Instruments } from "./instruments.ts";
 import { boundedQueueLimit, recordWriters, watchEndReasons, watchMessageKinds, writeResults } from "./label-values.ts";
+import { registerProcessMetrics } from "./process-metrics.ts";
 import { createRpcMetrics, type RpcMetrics } from "./rpc-metrics.ts";
 import { createTaskMetrics, type TaskMetrics } from "./task-metrics.ts";
 
@@ -51,6 +52,19 @@ export interface MetricsOptions {
   readonly registry: Registry;
   /** What this process does: decides which metrics it reports. */
   readonly roles: readonly Role[];
+}
+
+/** Makes all metrics of a process, those of the process itself included, on a registry of their own. Once per process. */
+export function createProcessMetrics({
+  roles,
+  version,
+}: {
+  readonly roles: readonly Role[];
+  readonly version: string;
+}): Metrics {
+  const registry = new Registry();
+  registerProcessMetrics(registry, { version });
+  return createMetrics({ registry, roles });
 }
 
 /** Makes the metrics of the catalogue. Once per registry. */

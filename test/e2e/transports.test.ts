@@ -58,17 +58,19 @@ describe.each(Object.entries(clients))("%s", (name, open) => {
   test("submits, watches to the end, gets, lists, cancels and is refused as every other client", async (context) => {
     const { client, close } = await open(context);
     try {
-      await scenario(client, name.replaceAll(/[^a-z]/gi, "-"));
+      await expect(scenario(client, name.replaceAll(/[^a-z]/gi, "-"))).resolves.toBe("passed");
     } finally {
       await close?.();
     }
   });
 });
 
-async function scenario(client: ScenarioClient, label: string): Promise<void> {
+async function scenario(client: ScenarioClient, label: string): Promise<"passed"> {
   const labels = { client: label };
   const submitted = await status(client, "SubmitTask", {
-    ...{ queue, type: "count", labels },
+    queue,
+    type: "count",
+    labels,
     payload: { json: { to: 30 } },
   });
   expect(submitted).toMatchObject({ state: "TASK_STATE_QUEUED", labels });
@@ -83,7 +85,9 @@ async function scenario(client: ScenarioClient, label: string): Promise<void> {
   });
 
   const long = await status(client, "SubmitTask", {
-    ...{ queue, type: "nap", labels },
+    queue,
+    type: "nap",
+    labels,
     payload: { json: { ms: 60_000 } },
   });
   await eventually("the task to run", async () => {
@@ -107,6 +111,7 @@ async function scenario(client: ScenarioClient, label: string): Promise<void> {
   expect(await refusal(client, "GetStatus", unknown)).toEqual({ code: 5, reason: "TASK_NOT_FOUND", fields: [] });
   const bad = { queue: "a.b", type: "count" };
   expect(await refusal(client, "SubmitTask", bad)).toEqual({ code: 3, reason: "REQUEST_INVALID", fields: ["queue"] });
+  return "passed";
 }
 
 async function status(client: ScenarioClient, method: string, request: object): Promise<StatusJson> {

@@ -54,8 +54,8 @@ export async function openDeployment(
       return made;
     },
     async claim({ task, job }) {
-      const options = { worker: "w", attemptToken: newToken(), jobSequence: 1, jobDelivery: 1 };
-      return records.write(claim(taskFromFresh(task, job), { ...options, leaseMs, nowMs: Date.now() }), newToken());
+      const attempt = { worker: "w", attemptToken: newToken(), jobSequence: 1, jobDelivery: 1 };
+      return records.write(claim(taskFromFresh(task, job), { ...attempt, leaseMs, nowMs: Date.now() }), newToken());
     },
     [Symbol.asyncDispose]: () => nats[Symbol.asyncDispose](),
   };

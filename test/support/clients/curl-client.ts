@@ -14,10 +14,10 @@ export function createCurlClient(curl: string, httpUrl: string): ScenarioClient 
   return {
     async call(method, request) {
       const body = JSON.stringify(request);
-      const { stdout } = await run(curl, [
-        ...["--silent", "--show-error", "--max-time", "30", "--write-out", "\n%{http_code}"],
-        ...["--header", "content-type: application/json", "--data", body, url(method)],
-      ]);
+      const format = "\n%{http_code}";
+      const options = ["--silent", "--show-error", "--max-time", "30", "--write-out", format];
+      const post = ["--header", "content-type: application/json", "--data", body, url(method)];
+      const { stdout } = await run(curl, [...options, ...post]);
       const [text = "", status] = stdout.split(/\n(?=\d+$)/);
       const answer = JSON.parse(text) as Record<string, unknown>;
       if (status === "200") return answer;
@@ -26,10 +26,9 @@ export function createCurlClient(curl: string, httpUrl: string): ScenarioClient 
 
     async watch(taskId) {
       const message = Buffer.from(JSON.stringify({ taskIds: [taskId] }));
-      const child = spawn(curl, [
-        ...["--silent", "--no-buffer", "--max-time", "30", "--header", "content-type: application/connect+json"],
-        ...["--data-binary", "@-", url("WatchStatus")],
-      ]);
+      const options = ["--silent", "--no-buffer", "--max-time", "30"];
+      const post = ["--header", "content-type: application/connect+json", "--data-binary", "@-", url("WatchStatus")];
+      const child = spawn(curl, [...options, ...post]);
       child.stdin.end(envelope(message));
       const chunks: Buffer[] = [];
       for await (const chunk of child.stdout) chunks.push(chunk as Buffer);

@@ -67,6 +67,6 @@ function jsonFrom(status: TaskStatus): StatusJson {
 
 function refuse(error: unknown): never {
   if (!(error instanceof TaskwatchError)) throw error;
-  const code = codeFromString(error.code.toLowerCase() as never) ?? Code.Unknown;
+  const code = codeFromString(error.code.toLowerCase()) ?? Code.Unknown;
   throw new Refused({ code, reason: error.reason ?? "", fields: error.fields.map(({ field }) => field) });
 }

@@ -85,7 +85,7 @@ test("success ends the attempt and the task, and says until when it is kept", ()
   expect(draft.ttlMs).toBe(86_400_000);
   const status = decodeStatus(snapshotOfTask(written(draft)));
   expect(status.state).toBe(TaskState.SUCCEEDED);
-  expect([...(status.result?.value.value as Uint8Array)]).toEqual([1]);
+  expect(Buffer.from([1]).equals(status.result?.value.value as Uint8Array)).toBe(true);
   expect(status.attempts[0]?.outcome).toBe(Attempt_Outcome.SUCCEEDED);
   expect(timestampMs(status.expireTime!)).toBe(startMs + 100 + 86_400_000);
   expect(durationMs(status.timeLedger!.running!)).toBe(100);

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { RetryPolicy_Jitter, RetryPolicySchema } from "../../../src/gen/taskwatch/v1/task_pb.ts";

@@ -93,7 +93,7 @@ test("no priority is normal priority", () => {
 test("a payload of the largest size is accepted, one byte more is refused by name", () => {
   const payload = (bytes: number) => ({ value: { case: "data" as const, value: new Uint8Array(bytes) } });
   expect(submission({ payload: payload(maxPayloadBytes) }).job.payload).toBeDefined();
-  const refused = expect(() => submission({ payload: payload(maxPayloadBytes + 1) }));
-  refused.toThrow(TaskError);
-  refused.toThrow(/^payload: must be at most 524288 bytes/);
+  const tooLarge = () => submission({ payload: payload(maxPayloadBytes + 1) });
+  expect(tooLarge).toThrow(TaskError);
+  expect(tooLarge).toThrow(/^payload: must be at most 524288 bytes/);
 });

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { createTaskIds, taskIdFromKey, taskKeyFromId } from "../../../src/task/task-id.ts";
@@ -26,7 +26,7 @@ test("ids made later sort later", () => {
 test("an id carries its time and version as a UUIDv7 does", () => {
   const { suffix } = ids.create({ namespace: "n", queue: "q", nowMs: 0x0123_4567_89ab });
   const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-  const value = [...suffix].reduce((sum, character) => sum * 32n + BigInt(alphabet.indexOf(character)), 0n);
+  const value = Array.from(suffix).reduce((sum, character) => sum * 32n + BigInt(alphabet.indexOf(character)), 0n);
   expect(value >> 80n).toBe(0x0123_4567_89abn);
   expect((value >> 76n) & 15n).toBe(7n);
   expect((value >> 62n) & 3n).toBe(2n);
