@@ -7,7 +7,8 @@ export class UsageError extends Error {
 export class Interrupted extends Error {
   override readonly name = "Interrupted";
 
-  constructor() {
-    super("interrupted");
+  /** `advice` says how to go on. */
+  constructor(advice?: string) {
+    super(advice === undefined ? "interrupted" : `interrupted; ${advice}`);
   }
 }

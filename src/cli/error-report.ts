@@ -1,5 +1,5 @@
 import { TaskwatchError } from "../client/taskwatch-error.ts";
-import { Interrupted, UsageError } from "./cli-errors.ts";
+import { UsageError } from "./cli-errors.ts";
 import { formatDuration } from "./duration.ts";
 import { plainText } from "./screen-text.ts";
 import type { Style } from "./style.ts";
@@ -18,7 +18,6 @@ export function reportError(error: unknown, address: string, style: Style): stri
 }
 
 function messageOf(error: unknown): string {
-  if (error instanceof Interrupted) return "interrupted";
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -1,6 +1,7 @@
 import { isTerminal, type TaskStatus } from "../client/task-status.ts";
 import { TaskwatchError } from "../client/taskwatch-error.ts";
 import type { Interruption, WatchEvent } from "../client/watch-event.ts";
+import { Interrupted } from "./cli-errors.ts";
 import { formatDuration } from "./duration.ts";
 import { eventToJson } from "./event-json.ts";
 import { exitCodes, type ExitCode } from "./exit-codes.ts";
@@ -39,6 +40,9 @@ export async function follow(session: Session, connection: Connection, options: 
     });
     for await (const event of watch) follower.onEvent(event);
     return follower.finish();
+  } catch (error) {
+    if (!io.interrupted.aborted) throw error;
+    throw new Interrupted(`what was submitted goes on: taskwatch watch ${options.taskIds.join(" ")}`);
   } finally {
     clearTimeout(timer);
   }

@@ -1,5 +1,6 @@
 import { CommanderError } from "commander";
 
+import { Interrupted } from "./cli-errors.ts";
 import { reportError } from "./error-report.ts";
 import { exitCodeOf, exitCodes } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
@@ -18,7 +19,9 @@ export async function runCommandLine(words: readonly string[], io: Io): Promise<
   } catch (error) {
     // It has said itself what is wrong, or has shown the help that was asked for.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-    const failure = io.interrupted.aborted ? (io.interrupted.reason as unknown) : error;
+    // Whatever a command fails with then is a consequence.
+    const late = io.interrupted.aborted && !(error instanceof Interrupted);
+    const failure = late ? (io.interrupted.reason as unknown) : error;
     io.err.write(reportError(failure, session.address, styleOf(io.err, io)));
     return exitCodeOf(failure);
   }
