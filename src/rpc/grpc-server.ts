@@ -60,7 +60,7 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
   const close = async (): Promise<void> => {
     server.forceShutdown();
     for (const socket of sockets) socket.destroy();
-    await closed;
+    await raceGrace(Promise.all([closed, calls.drain()]), cutTimeoutMs);
   };
   return {
     address: formatListenAddress({ host: parseListenAddress(address).host, port }),
@@ -69,7 +69,9 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
     drain(graceMs) {
       draining ??= (async () => {
         health.drain();
-        await raceGrace(Promise.all([calls.drain(), shutDown(server)]), graceMs);
+        // Sends GOAWAY at once, and cuts no stream that is open.
+        const shutDown = tryShutdown(server);
+        if (await raceGrace(calls.drain(), graceMs)) await raceGrace(shutDown, cutTimeoutMs);
         await close();
       })();
       return draining;
@@ -78,6 +80,9 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
     [Symbol.asyncDispose]: close,
   };
 }
+
+/** What is cut is gone in no time. */
+const cutTimeoutMs = 1_000;
 
 function createServer(limits: Limits, calls: Calls): Server {
   const server = new Server({
@@ -130,7 +135,7 @@ function track(
   return { sockets, closed: Promise.all(closed) };
 }
 
-function shutDown(server: Server): Promise<void> {
+function tryShutdown(server: Server): Promise<void> {
   return new Promise((resolve) => {
     // It fails only if it was shut down before, which is as good.
     server.tryShutdown(() => resolve());

@@ -12,7 +12,7 @@ import { errorResponse, libraryError } from "./connect-errors.ts";
 import { type ConnectCall, connectCallKey, type ConnectRoute, createConnectRoutes } from "./connect-routes.ts";
 import type { Cors } from "./cors.ts";
 import { requestUnreadable } from "./errors.ts";
-import { createHttpWriter, type HttpResponse, type HttpWriter } from "./http-response.ts";
+import { createHttpWriter, type HttpResponse, type HttpWriter, type HttpWriterOptions } from "./http-response.ts";
 import type { Protocol } from "./observer.ts";
 
 /** A request of HTTP/1.1 or HTTP/2. */
@@ -23,6 +23,8 @@ export interface HttpExchangeOptions {
   readonly api: Api;
   readonly calls: Calls;
   readonly cors: Cors;
+  /** Called before the head of each answer is written. */
+  beforeHead(request: HttpRequest, response: HttpResponse): void;
 }
 
 /** Makes what answers the requests of an HTTP server: calls of the API in any of its protocols, and 404 for the rest. */
@@ -44,36 +46,40 @@ interface Pair {
 }
 
 async function exchange(
-  { api, calls, cors }: HttpExchangeOptions,
+  options: HttpExchangeOptions,
   routes: ReadonlyMap<string, ConnectRoute>,
   { request, response }: Pair,
 ): Promise<void> {
-  const { stallTimeoutMs } = api.limits;
+  const { calls, cors } = options;
   const { origin } = request.headers;
   response.setHeader("cache-control", "no-store");
   setHeaders(response, cors.headers(origin));
+  const writerOptions: HttpWriterOptions = {
+    stallTimeoutMs: options.api.limits.stallTimeoutMs,
+    beforeHead: () => options.beforeHead(request, response),
+  };
   const route = routes.get(pathOf(request));
   if (request.method === "OPTIONS") {
     setHeaders(response, cors.preflightHeaders(origin));
-    await createHttpWriter(response, { stallTimeoutMs }).write({ status: 204 });
+    await createHttpWriter(response, writerOptions).write({ status: 204 });
     return;
   }
   if (route === undefined) {
     const missing = errorResponse(new TaskError("NOT_IMPLEMENTED", "no such method"), "", 404);
-    await createHttpWriter(response, { stallTimeoutMs }).write(missing);
+    await createHttpWriter(response, writerOptions).write(missing);
     return;
   }
-  await runCall(route, calls.start(route.method, protocolOf(request)), { request, response, stallTimeoutMs });
+  await runCall(route, calls.start(route.method, protocolOf(request)), { request, response, writerOptions });
 }
 
 async function runCall(
   route: ConnectRoute,
   call: Call,
-  { request, response, stallTimeoutMs }: Pair & { readonly stallTimeoutMs: number },
+  { request, response, writerOptions }: Pair & { readonly writerOptions: HttpWriterOptions },
 ): Promise<void> {
   const current: ConnectCall = { call, answered: false, error: undefined };
   const writer = createHttpWriter(response, {
-    stallTimeoutMs,
+    ...writerOptions,
     onClose(sent) {
       if (sent) call.end(current.error);
       call.close();

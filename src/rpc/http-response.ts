@@ -24,6 +24,8 @@ export interface HttpWriter {
 export interface HttpWriterOptions {
   /** How long the client may read nothing while there is something to read. */
   readonly stallTimeoutMs: number;
+  /** Called before the head is written, for headers that depend on the moment. */
+  beforeHead?(): void;
   /** Called once, when nothing more can be written; `sent` tells whether all of the answer was. */
   onClose?(sent: boolean): void;
 }
@@ -58,6 +60,7 @@ export function createHttpWriter(to: HttpResponse, options: HttpWriterOptions): 
   const writeAll = async (answer: UniversalServerResponse, chunks: Chunks | undefined): Promise<Delivery> => {
     if (!isOpen()) return "closed";
     for (const [name, value] of answer.header ?? []) response.setHeader(name, value);
+    options.beforeHead?.();
     response.writeHead(answer.status);
     for (let next = await chunks?.next(); next?.done === false; next = await chunks?.next()) {
       if (!isOpen()) return "closed";

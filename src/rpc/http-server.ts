@@ -42,11 +42,13 @@ export async function createHttpServer({ api, address, tls, corsOrigins }: HttpS
   assertMayListen(address, api.principals);
   const { host, port } = parseListenAddress(address);
   const calls = api.createCalls();
-  const answer = createHttpExchange({ api, calls, cors: createCors(corsOrigins ?? []) });
-  const server = createNodeServer(api.limits, tls, (request, response) => {
-    connections.retire(request, response);
-    answer(request, response);
+  const exchange = createHttpExchange({
+    api,
+    calls,
+    cors: createCors(corsOrigins ?? []),
+    beforeHead: (request, response) => connections.retire(request, response),
   });
+  const server = createNodeServer(api.limits, tls, exchange);
   const connections = superviseConnections(server, api.limits);
   server.listen(port, host);
   await once(server, "listening");
@@ -56,7 +58,7 @@ export async function createHttpServer({ api, address, tls, corsOrigins }: HttpS
   const close = async (): Promise<void> => {
     server.close();
     connections.destroy();
-    await closed;
+    await raceGrace(Promise.all([closed, calls.drain()]), cutTimeoutMs);
   };
   const bound = server.address() as AddressInfo;
   return {
@@ -64,10 +66,10 @@ export async function createHttpServer({ api, address, tls, corsOrigins }: HttpS
     port: bound.port,
     drain(graceMs) {
       draining ??= (async () => {
-        // Closes connections that are idle as well.
         server.close();
         connections.drain();
-        await raceGrace(Promise.all([calls.drain(), closed]), graceMs);
+        // The last answer of a connection says that it ends; its client may take a moment to do so.
+        if (await raceGrace(calls.drain(), graceMs)) await raceGrace(closed, cutTimeoutMs);
         await close();
       })();
       return draining;
@@ -76,6 +78,9 @@ export async function createHttpServer({ api, address, tls, corsOrigins }: HttpS
     [Symbol.asyncDispose]: close,
   };
 }
+
+/** What is cut is gone in no time. */
+const cutTimeoutMs = 1_000;
 
 type Listener = (request: HttpRequest, response: HttpResponse) => void;
 
