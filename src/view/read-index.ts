@@ -1,38 +1,23 @@
 import { setImmediate as turn } from "node:timers/promises";
 
 import { abortable } from "./abortable.ts";
-import type { View } from "./view.ts";
 
-/** Brings the view up to what is certainly not older than now. */
+/** Finds out how new a read has to be. */
 export interface ReadIndex {
   /**
-   * Resolves when every write that was acknowledged before the call is in the view.
-   *
-   * Rejects with STORE_UNAVAILABLE when the leader cannot be asked, or the view does not catch up within `timeoutMs`, and
-   * with the signal's reason.
+   * A revision that is not older than any write acknowledged before the call. Rejects with STORE_UNAVAILABLE when the
+   * leader cannot be asked, and with the signal's reason.
    */
-  catchUp(options: { readonly signal?: AbortSignal | undefined; readonly timeoutMs: number }): Promise<void>;
-}
-
-/** What a read index needs. */
-export interface ReadIndexOptions {
-  readonly view: Pick<View, "waitFor">;
-  /** The revision of the last write to the bucket, by its leader. */
-  readonly lastRevision: () => Promise<number>;
+  read(signal: AbortSignal): Promise<number>;
 }
 
 /**
- * A read index over a leader: one question to the leader answers everybody who waits at that moment. Whoever comes while
- * a question is under way waits for the next, because the answer to this one may be older than their call.
+ * A read index over a leader: one question answers everybody who waits at that moment. Whoever comes while a question is
+ * under way waits for the next, because the answer to this one may be older than their call.
  */
-export function createReadIndex({ view, lastRevision }: ReadIndexOptions): ReadIndex {
-  const shared = shareReads(lastRevision);
-  return {
-    async catchUp({ signal, timeoutMs }) {
-      const revision = await abortable(shared(), signal);
-      await view.waitFor(revision, { signal, timeoutMs });
-    },
-  };
+export function createReadIndex(lastRevision: () => Promise<number>): ReadIndex {
+  const read = shareReads(lastRevision);
+  return { read: (signal) => abortable(read(), signal) };
 }
 
 function shareReads(read: () => Promise<number>): () => Promise<number> {
@@ -46,5 +31,12 @@ function shareReads(read: () => Promise<number>): () => Promise<number> {
     underWay = answer.catch(() => undefined);
     return answer;
   };
-  return () => (gathering ??= ask());
+  return () => {
+    if (gathering !== undefined) return gathering;
+    const asked = ask();
+    // Those who wait hear of a failure; they may all have given up.
+    asked.catch(() => undefined);
+    gathering = asked;
+    return asked;
+  };
 }

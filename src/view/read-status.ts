@@ -1,10 +1,12 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { TaskState } from "../gen/taskwatch/v1/task_pb.ts";
 import type { Jobs } from "../nats/jobs.ts";
 import type { StatusRecords } from "../nats/records.ts";
 import { TaskError, taskExpired, taskNotFound, toTaskError } from "../task/errors.ts";
 import { type TaskIds, taskIdFromKey, type TaskKey } from "../task/task-id.ts";
 import { type FreshTask, hasEnded, snapshotOfTask, type StatusSnapshot, type Task } from "../task/task.ts";
-import { createReadIndex } from "./read-index.ts";
+import { createReadIndex, type ReadIndex } from "./read-index.ts";
 import type { View } from "./view.ts";
 
 /** What reading needs. */
@@ -37,10 +39,13 @@ export interface StatusReader {
    * NOT_READY and STORE_UNAVAILABLE.
    */
   bringIn(keys: readonly TaskKey[], signal: AbortSignal): Promise<void>;
+  /** Whether the store has reached a revision. A leader that says no is asked again: it may have been elected just now. */
+  hasReached(revision: number, signal: AbortSignal): Promise<boolean>;
 }
 
 const catchUpMs = 2_000;
 const readyMs = 5_000;
+const electionPauses = [100, 400, 1_000];
 /** How many tasks of one call are looked for at once. */
 const concurrency = 16;
 
@@ -51,78 +56,109 @@ const concurrency = 16;
  * before the job goes. Looked for in that order, it cannot slip past.
  */
 export function createStatusReader(options: StatusReaderOptions): StatusReader {
-  const { view, jobs, records, ids, nowMs } = options;
-  const readIndex = createReadIndex({ view, lastRevision: () => records.lastRevision() });
+  return new ViewReader(options);
+}
 
-  const locate = async (key: TaskKey, signal: AbortSignal): Promise<Task | undefined> => {
+class ViewReader implements StatusReader {
+  readonly #options: StatusReaderOptions;
+  readonly #view: View;
+  readonly #readIndex: ReadIndex;
+
+  constructor(options: StatusReaderOptions) {
+    this.#options = options;
+    this.#view = options.view;
+    this.#readIndex = createReadIndex(() => options.records.lastRevision());
+  }
+
+  async readStatus(key: TaskKey, { minRevision = 0, signal }: ReadStatusOptions): Promise<StatusSnapshot> {
+    const wantsRevision = minRevision > 0 && this.#view.ready;
+    if (wantsRevision) await this.#view.waitFor(minRevision, { signal, timeoutMs: catchUpMs });
+    const known = this.#view.get(key);
+    if (known !== undefined && hasEnded(known)) return known;
+    const isCurrent = wantsRevision || (await this.#catchUp(signal));
+    return this.#read(key, { isCurrent, signal });
+  }
+
+  async readMany(keys: readonly TaskKey[], signal: AbortSignal): Promise<(StatusSnapshot | TaskError)[]> {
+    const haveEnded = keys.every((key) => {
+      const known = this.#view.get(key);
+      return known !== undefined && hasEnded(known);
+    });
+    const isCurrent = haveEnded || (await this.#catchUp(signal));
+    return mapBounded(keys, (key) =>
+      this.#read(key, { isCurrent, signal }).catch((error: unknown) => {
+        signal.throwIfAborted();
+        return toTaskError(error);
+      }),
+    );
+  }
+
+  async bringIn(keys: readonly TaskKey[], signal: AbortSignal): Promise<void> {
+    const waitOptions = { signal, timeoutMs: catchUpMs };
+    await this.#view.whenReady({ signal, timeoutMs: readyMs }).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw new TaskError("NOT_READY", "the service is still starting", { cause: error, retryDelayMs: 1_000 });
+    });
+    await this.#view.waitFor(await this.#readIndex.read(signal), waitOptions);
+    const missing = keys.filter((key) => this.#view.get(key) === undefined);
+    await mapBounded(missing, async (key) => {
+      const task = await this.#locate(key, signal);
+      if (task !== undefined) await this.#view.waitFor(task.revision, waitOptions);
+    });
+  }
+
+  async hasReached(revision: number, signal: AbortSignal): Promise<boolean> {
+    if (revision <= this.#view.appliedRevision) return true;
+    for (const pauseMs of electionPauses) {
+      if (revision <= (await this.#readIndex.read(signal))) {
+        await this.#view.waitFor(revision, { signal, timeoutMs: catchUpMs });
+        return true;
+      }
+      await sleep(pauseMs, undefined, { signal });
+    }
+    return false;
+  }
+
+  /** Whether the view can answer now; while it lags behind, the leaders are asked instead. */
+  async #catchUp(signal: AbortSignal): Promise<boolean> {
+    if (!this.#view.ready) return false;
+    const revision = await this.#readIndex.read(signal);
+    try {
+      await this.#view.waitFor(revision, { signal, timeoutMs: catchUpMs });
+      return true;
+    } catch (error) {
+      if (error instanceof TaskError) return false;
+      throw error;
+    }
+  }
+
+  async #read(
+    key: TaskKey,
+    { isCurrent, signal }: { readonly isCurrent: boolean; readonly signal: AbortSignal },
+  ): Promise<StatusSnapshot> {
+    const known = isCurrent ? this.#view.get(key) : undefined;
+    if (known !== undefined && isTrusted(known)) return known;
+    const task = await this.#locate(key, signal);
+    if (task !== undefined) return snapshotOfTask(task);
+    throw missingTask(key, this.#options.ids);
+  }
+
+  async #locate(key: TaskKey, signal: AbortSignal): Promise<Task | undefined> {
+    const { ids, jobs, records, nowMs } = this.#options;
     // Not an id of this deployment: there is no need to ask anybody.
     if (!ids.isOurs(key)) return undefined;
     const waiting = await jobs.findFresh(key, signal);
     const record = await records.read(key, signal);
     if (record !== undefined) return isForgotten(record, nowMs()) ? undefined : record;
-    if (waiting !== undefined) view.addFresh(freshFromTask(waiting.task));
+    if (waiting !== undefined) this.#view.addFresh(freshFromTask(waiting.task));
     return waiting?.task;
-  };
+  }
+}
 
-  const readDirectly = async (key: TaskKey, signal: AbortSignal): Promise<StatusSnapshot> => {
-    const task = await locate(key, signal);
-    if (task !== undefined) return snapshotOfTask(task);
-    const taskId = taskIdFromKey(key);
-    throw ids.isOurs(key) ? taskExpired(taskId) : taskNotFound(taskId);
-  };
-
-  /** Whether the view can answer now; if it lags behind for long, the leaders are asked instead. */
-  const catchUp = async (signal: AbortSignal): Promise<boolean> => {
-    if (!view.ready) return false;
-    try {
-      await readIndex.catchUp({ signal, timeoutMs: catchUpMs });
-      return true;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (error instanceof TaskError) return false;
-      throw error;
-    }
-  };
-
-  return {
-    async readStatus(key, { minRevision = 0, signal }) {
-      if (minRevision > 0 && view.ready) await view.waitFor(minRevision, { signal, timeoutMs: catchUpMs });
-      const known = view.get(key);
-      if (known !== undefined && hasEnded(known)) return known;
-      const isCurrent = minRevision > 0 ? view.ready : await catchUp(signal);
-      const status = isCurrent ? view.get(key) : undefined;
-      return status !== undefined && isTrusted(status) ? status : readDirectly(key, signal);
-    },
-
-    async readMany(keys, signal) {
-      const allEnded = keys.every((key) => {
-        const known = view.get(key);
-        return known !== undefined && hasEnded(known);
-      });
-      const isCurrent = allEnded || (await catchUp(signal));
-      return mapBounded(keys, async (key) => {
-        const status = isCurrent ? view.get(key) : undefined;
-        if (status !== undefined && isTrusted(status)) return status;
-        return readDirectly(key, signal).catch((error: unknown) => {
-          signal.throwIfAborted();
-          return toTaskError(error);
-        });
-      });
-    },
-
-    async bringIn(keys, signal) {
-      await view.whenReady({ signal, timeoutMs: readyMs }).catch((error: unknown) => {
-        signal.throwIfAborted();
-        throw new TaskError("NOT_READY", "the service is still starting", { cause: error, retryDelayMs: 1_000 });
-      });
-      await readIndex.catchUp({ signal, timeoutMs: catchUpMs });
-      const missing = keys.filter((key) => view.get(key) === undefined);
-      await mapBounded(missing, async (key) => {
-        const task = await locate(key, signal);
-        if (task !== undefined) await view.waitFor(task.revision, { signal, timeoutMs: catchUpMs });
-      });
-    },
-  };
+/** The error for a task that is not there. */
+export function missingTask(key: TaskKey, ids: Pick<TaskIds, "isOurs">): TaskError {
+  const taskId = taskIdFromKey(key);
+  return ids.isOurs(key) ? taskExpired(taskId) : taskNotFound(taskId);
 }
 
 /** Whether the view's word is enough. Of a task that becomes QUEUED the view hears by a feed that may lose it. */

@@ -98,18 +98,20 @@ function put(bytes: Buffer, at: number, values: ArrayLike<number>): number {
   return at + values.length;
 }
 
-/** The status without its result. Throws a RangeError on bytes that are no message. */
+/** The status without its result; as it is, if it is no message. */
 export function withoutResult(status: Uint8Array): Uint8Array {
-  const cursor = new Cursor(status);
   const kept: Uint8Array[] = [];
   let keptTo = 0;
-  let start = 0;
-  while (cursor.next()) {
-    if (cursor.number === result.number) {
+  try {
+    const cursor = new Cursor(status);
+    for (let start = 0; cursor.next(); start = cursor.end) {
+      if (cursor.number !== result.number) continue;
       kept.push(status.subarray(keptTo, start));
       keptTo = cursor.end;
     }
-    start = cursor.end;
+  } catch (error) {
+    if (error instanceof RangeError) return status;
+    throw error;
   }
   return kept.length === 0 ? status : Buffer.concat([...kept, status.subarray(keptTo)]);
 }

@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file taskwatch/storage/v1/record.proto.
  */
 export const file_taskwatch_storage_v1_record: GenFile = /*@__PURE__*/
-  fileDesc("CiF0YXNrd2F0Y2gvc3RvcmFnZS92MS9yZWNvcmQucHJvdG8SFHRhc2t3YXRjaC5zdG9yYWdlLnYxIs0BCgNKb2ISJgoHcGF5bG9hZBgBIAEoCzIVLnRhc2t3YXRjaC52MS5Db250ZW50Ei8KDHJldHJ5X3BvbGljeRgCIAEoCzIZLnRhc2t3YXRjaC52MS5SZXRyeVBvbGljeRIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCXJldGVudGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhITCgtmaW5nZXJwcmludBgFIAEoDCJMCgpUYXNrUmVjb3JkEi4KBGhlYWQYASABKAsyIC50YXNrd2F0Y2guc3RvcmFnZS52MS5SZWNvcmRIZWFkEg4KBnN0YXR1cxgCIAEoDCLBAgoKUmVjb3JkSGVhZBImCgVzdGF0ZRgBIAEoDjIXLnRhc2t3YXRjaC52MS5UYXNrU3RhdGUSDgoGY2hhbmdlGAIgASgNEg8KB2F0dGVtcHQYAyABKA0SFQoNYXR0ZW1wdF90b2tlbhgEIAEoBhITCgt3cml0ZV90b2tlbhgFIAEoBhIUCgxqb2Jfc2VxdWVuY2UYBiABKAQSFAoMam9iX2RlbGl2ZXJ5GAcgASgNEhgKEGltbXV0YWJsZV9sZW5ndGgYCCABKA0SEQoJZXhwaXJlX21zGAkgASgDEhMKC2ZpbmdlcnByaW50GAogASgMEhAKCHJldHJ5X21zGAsgASgDEigKCHByaW9yaXR5GAwgASgOMhYudGFza3dhdGNoLnYxLlByaW9yaXR5EhQKDHJldGVudGlvbl9tcxgNIAEoAyKRAQoLUmVzdW1lVG9rZW4SDQoFZXBvY2gYASABKAYSEAoIcmV2aXNpb24YAiABKAQSEAoIcG9zaXRpb24YAyABKA0SEQoJc2NoZWR1bGVkGAQgASgMEg0KBXNjb3BlGAUgASgGEg4KBmNoYW5nZRgGIAEoDRIOCgZiZWhpbmQYByABKAwSDQoFZW5kZWQYCCABKAwiPgoJUGFnZVRva2VuEhEKCWNyZWF0ZV9tcxgBIAEoAxIPCgd0YXNrX2lkGAIgASgJEg0KBXNjb3BlGAMgASgGIn0KC1F1ZXVlUmVjb3JkEi0KCHNldHRpbmdzGAEgASgLMhsudGFza3dhdGNoLnYxLlF1ZXVlU2V0dGluZ3MSDgoGcGF1c2VkGAIgASgIEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_taskwatch_v1_queue_service, file_taskwatch_v1_task]);
+  fileDesc("CiF0YXNrd2F0Y2gvc3RvcmFnZS92MS9yZWNvcmQucHJvdG8SFHRhc2t3YXRjaC5zdG9yYWdlLnYxIs0BCgNKb2ISJgoHcGF5bG9hZBgBIAEoCzIVLnRhc2t3YXRjaC52MS5Db250ZW50Ei8KDHJldHJ5X3BvbGljeRgCIAEoCzIZLnRhc2t3YXRjaC52MS5SZXRyeVBvbGljeRIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCXJldGVudGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhITCgtmaW5nZXJwcmludBgFIAEoDCJMCgpUYXNrUmVjb3JkEi4KBGhlYWQYASABKAsyIC50YXNrd2F0Y2guc3RvcmFnZS52MS5SZWNvcmRIZWFkEg4KBnN0YXR1cxgCIAEoDCLBAgoKUmVjb3JkSGVhZBImCgVzdGF0ZRgBIAEoDjIXLnRhc2t3YXRjaC52MS5UYXNrU3RhdGUSDgoGY2hhbmdlGAIgASgNEg8KB2F0dGVtcHQYAyABKA0SFQoNYXR0ZW1wdF90b2tlbhgEIAEoBhITCgt3cml0ZV90b2tlbhgFIAEoBhIUCgxqb2Jfc2VxdWVuY2UYBiABKAQSFAoMam9iX2RlbGl2ZXJ5GAcgASgNEhgKEGltbXV0YWJsZV9sZW5ndGgYCCABKA0SEQoJZXhwaXJlX21zGAkgASgDEhMKC2ZpbmdlcnByaW50GAogASgMEhAKCHJldHJ5X21zGAsgASgDEigKCHByaW9yaXR5GAwgASgOMhYudGFza3dhdGNoLnYxLlByaW9yaXR5EhQKDHJldGVudGlvbl9tcxgNIAEoAyJ/CgtSZXN1bWVUb2tlbhINCgVlcG9jaBgBIAEoBhINCgVzY29wZRgCIAEoBhIQCghyZXZpc2lvbhgDIAEoBBIOCgZjaGFuZ2UYBCABKA0SDgoGYmVoaW5kGAUgASgMEhEKCXNjaGVkdWxlZBgGIAEoDBINCgVlbmRlZBgHIAEoDCI+CglQYWdlVG9rZW4SEQoJY3JlYXRlX21zGAEgASgDEg8KB3Rhc2tfaWQYAiABKAkSDQoFc2NvcGUYAyABKAYifQoLUXVldWVSZWNvcmQSLQoIc2V0dGluZ3MYASABKAsyGy50YXNrd2F0Y2gudjEuUXVldWVTZXR0aW5ncxIOCgZwYXVzZWQYAiABKAgSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_taskwatch_v1_queue_service, file_taskwatch_v1_task]);
 
 /**
  * The data of a message on a job, delay or dead subject: what a worker needs to run the task.
@@ -227,51 +227,44 @@ export type ResumeToken = Message<"taskwatch.storage.v1.ResumeToken"> & {
   epoch: bigint;
 
   /**
-   * Everything up to this revision was sent, with the exceptions below.
-   *
-   * @generated from field: uint64 revision = 2;
-   */
-  revision: bigint;
-
-  /**
-   * Only the tasks before this position were sent at all; 0 means that all were.
-   *
-   * @generated from field: uint32 position = 3;
-   */
-  position: number;
-
-  /**
-   * The tasks that were last sent as SCHEDULED: they have no revision of their own yet.
-   *
-   * @generated from field: bytes scheduled = 4;
-   */
-  scheduled: Uint8Array;
-
-  /**
    * What was watched: 8 bytes of SHA-256 over the namespace and the sorted ids.
    *
-   * @generated from field: fixed64 scope = 5;
+   * @generated from field: fixed64 scope = 2;
    */
   scope: bigint;
 
   /**
+   * Everything up to this revision was sent, but for the tasks that are behind.
+   *
+   * @generated from field: uint64 revision = 3;
+   */
+  revision: bigint;
+
+  /**
    * The last change sent, when one task is watched.
    *
-   * @generated from field: uint32 change = 6;
+   * @generated from field: uint32 change = 4;
    */
   change: number;
 
   /**
-   * The tasks of which a change up to `revision` was not sent.
+   * The tasks of which something up to `revision` was not sent.
    *
-   * @generated from field: bytes behind = 7;
+   * @generated from field: bytes behind = 5;
    */
   behind: Uint8Array;
 
   /**
+   * The tasks that were last sent as SCHEDULED: they have no revision of their own yet.
+   *
+   * @generated from field: bytes scheduled = 6;
+   */
+  scheduled: Uint8Array;
+
+  /**
    * The tasks of which the end was sent, or that they are gone.
    *
-   * @generated from field: bytes ended = 8;
+   * @generated from field: bytes ended = 7;
    */
   ended: Uint8Array;
 };
