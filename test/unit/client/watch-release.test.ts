@@ -1,10 +1,12 @@
+import { getEventListeners } from "node:events";
+
 import { describe, expect, it } from "vitest";
 
 import { TaskState } from "../../../src/gen/taskwatch/v1/task_pb.ts";
 import { eventually } from "../../support/eventually.ts";
 import { failureOf } from "./failure-of.ts";
 import { Failure } from "./scripted-service.ts";
-import { ended, nextOf, nextState, setUp, status } from "./watched-service.ts";
+import { ended, inShort, nextOf, nextState, setUp, status } from "./watched-service.ts";
 
 const { QUEUED, RUNNING, SUCCEEDED } = TaskState;
 const unavailable = 14;
@@ -69,6 +71,38 @@ describe("a watch that is left", () => {
     await test.service.stream(1);
     test.client.close();
     expect(await failure).toMatchObject({ reason: "CLIENT_CLOSED" });
+  });
+
+  it("loses nothing that the stream brought before it ended, however slow the reader is", async () => {
+    await using test = await setUp();
+    const watch = test.client.watch("q_1", { onInterrupted: test.onInterrupted });
+    const first = nextOf(watch);
+    const stream = await test.service.stream(1);
+    // More than the queue takes before the stream is paused, and less than the stream itself reads ahead.
+    const changes = 75;
+    for (let revision = 1; revision <= changes; revision += 1) stream.send(status(RUNNING, revision));
+    stream.send(status(SUCCEEDED, changes + 1));
+    stream.end();
+    await first;
+    await eventually("the end", () => test.clock.pendingMs.length === 0);
+    let last = "";
+    for await (const event of watch) last = inShort(event);
+    expect(last).toBe(`q_1 SUCCEEDED ${changes + 1}`);
+    expect(test.interruptions).toEqual([]);
+  });
+
+  it("leaves no listener on the signal", async () => {
+    await using test = await setUp({
+      watchStatus: (stream) => stream.send(status(SUCCEEDED, 1)),
+      getStatus: () => ({ status: {} }),
+      submitTask: () => ({ status: {} }),
+    });
+    const { signal } = new AbortController();
+    for await (const event of test.client.watch("q_1", { signal })) expect(event.kind).toBe("status");
+    await test.client.wait("q_1", { signal });
+    await test.client.get("q_1", { signal });
+    await test.client.submit({ queue: "q", type: "t" }, { signal });
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   it("costs a bounded number of statuses while its reader is slow, is not taken for dead, and misses nothing", async () => {
