@@ -26,7 +26,7 @@ import { EventQueue } from "./event-queue.ts";
 import type { ReadResult } from "./read-statuses.ts";
 import { SeenTasks } from "./seen-tasks.ts";
 import { statusFromMessage } from "./status-from-message.ts";
-import type { RemovalReason } from "./task-status.ts";
+import { isTerminal, type RemovalReason, type TaskStatus } from "./task-status.ts";
 import { TaskwatchError } from "./taskwatch-error.ts";
 import type { Transport } from "./transport.ts";
 import { type EpisodeEnd, WatchEpisode } from "./watch-episode.ts";
@@ -67,6 +67,7 @@ export class ResumingWatch implements Watch {
   #phase: "new" | "open" | "closed" = "new";
   #token: string;
   #tokenSource: TokenSource;
+  #resumedByCaller: boolean;
   #episode: WatchEpisode | undefined;
   #cancelResume: () => void = () => {};
   /** Cuts in a row. */
@@ -83,6 +84,7 @@ export class ResumingWatch implements Watch {
     this.#seen = new SeenTasks(request.selector === undefined ? request.taskIds : undefined);
     this.#token = resumeToken;
     this.#tokenSource = resumeToken === "" ? "none" : "caller";
+    this.#resumedByCaller = resumeToken !== "";
   }
 
   next(): Promise<IteratorResult<WatchEvent, undefined>> {
@@ -185,11 +187,24 @@ export class ResumingWatch implements Watch {
     const backoff = backoffMs(this.#failures, this.#options.clock.random(), resumeBackoff);
     // One who announces the end again and again, as soon as one is back, is not hurried either.
     if (announced) return this.#resumeAfter(verdict.delayMs + (this.#failures > 1 ? backoff : 0), undefined);
-    if (end.error === undefined || this.#fruitless >= attemptsBeforeRead) void this.#read();
+    if (end.error === undefined) {
+      void this.#readAfterEnd().then(() => this.#resumeAfter(backoff, undefined));
+      return;
+    }
+    if (this.#fruitless >= attemptsBeforeRead) void this.#read();
     this.#resumeAfter(backoff + (verdict.kind === "retry" ? verdict.notBeforeMs : 0), end.error);
   }
 
+  /**
+   * The service ends a stream OK when all has been told, and with the caller's token some of it was told before: what has
+   * ended, and was never heard of here, is no news then.
+   */
+  async #readAfterEnd(): Promise<void> {
+    await this.#read(({ taskId, state }) => this.#resumedByCaller && isTerminal(state) && !this.#seen.has(taskId));
+  }
+
   #resumeAfter(delayMs: number, error: TaskwatchError | undefined): void {
+    if (this.#phase !== "open") return;
     const { clock, onInterrupted, giveUpAfterMs = defaultGiveUpAfterMs } = this.#options;
     this.#outageSinceMs ??= clock.nowMs();
     if (clock.nowMs() + delayMs - this.#outageSinceMs > giveUpAfterMs) {
@@ -204,16 +219,17 @@ export class ResumingWatch implements Watch {
     this.#seen.reset();
     this.#token = "";
     this.#tokenSource = "none";
+    this.#resumedByCaller = false;
     this.#queue.push({ kind: "reset", error });
   }
 
   /** What cannot be read now will come by the stream, or in a later round. */
-  async #read(): Promise<void> {
+  async #read(isKnown: (status: TaskStatus) => boolean = () => false): Promise<void> {
     const { open } = this.#seen;
     if (open === undefined || this.#reading !== undefined) return;
     this.#reading = new AbortController();
     try {
-      for (const result of await this.#options.read(open, this.#reading.signal)) this.#tellRead(result);
+      for (const result of await this.#options.read(open, this.#reading.signal)) this.#tellRead(result, isKnown);
     } catch {
       // Unavailable like the stream, which is tried on.
     }
@@ -221,9 +237,10 @@ export class ResumingWatch implements Watch {
     if (this.#phase === "open" && this.#seen.allEnded) this.#finish();
   }
 
-  #tellRead({ taskId, status, error }: ReadResult): void {
+  #tellRead({ taskId, status, error }: ReadResult, isKnown: (status: TaskStatus) => boolean): void {
     if (this.#phase !== "open") return;
-    if (status !== undefined && this.#seen.isNews(status)) {
+    const known = status !== undefined && isKnown(status);
+    if (status !== undefined && this.#seen.isNews(status) && !known) {
       this.#queue.push({ kind: "status", status, snapshot: true, merged: 0, resumeToken: this.#token });
     }
     if (error?.code !== "NOT_FOUND") return;

@@ -92,7 +92,10 @@ export interface ScriptedService extends AsyncDisposable {
   restart(): Promise<void>;
 }
 
-export async function startScriptedService(script: Script): Promise<ScriptedService> {
+export async function startScriptedService(
+  script: Script,
+  credentials: ServerCredentials = ServerCredentials.createInsecure(),
+): Promise<ScriptedService> {
   const calls: string[] = [];
   const streams: ScriptedStream[] = [];
   const waiting = new Map<number, (stream: ScriptedStream) => void>();
@@ -102,7 +105,7 @@ export async function startScriptedService(script: Script): Promise<ScriptedServ
     void script.watchStatus?.(stream);
   };
   let server = serve(script, calls, onStream);
-  const port = await listen(server, 0);
+  const port = await listen(server, 0, credentials);
   return {
     address: `127.0.0.1:${port}`,
     calls,
@@ -116,7 +119,7 @@ export async function startScriptedService(script: Script): Promise<ScriptedServ
     kill: () => server.forceShutdown(),
     restart: async () => {
       server = serve(script, calls, onStream);
-      await listen(server, port);
+      await listen(server, port, credentials);
     },
     [Symbol.asyncDispose]: async () => server.forceShutdown(),
   };
@@ -196,9 +199,9 @@ function definitionOf(method: DescMethod) {
   };
 }
 
-function listen(server: Server, port: number): Promise<number> {
+function listen(server: Server, port: number, credentials: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
+    server.bindAsync(`127.0.0.1:${port}`, credentials, (error, bound) => {
       if (error === null) resolve(bound);
       else reject(error);
     });

@@ -9,6 +9,14 @@ import { begin, bookmark, ended, inShort, type Message, nextOf, nextState, setUp
 const { QUEUED, RUNNING, SUCCEEDED } = TaskState;
 const unavailable = 14;
 
+function results(taskIds: readonly string[], state: TaskState) {
+  return {
+    results: taskIds.map((taskId) => ({
+      result: { case: "status" as const, value: { taskId, state, revision: 9n } },
+    })),
+  };
+}
+
 describe("a watch that is cut", () => {
   it("continues after the last token when the connection breaks", async () => {
     await using test = await setUp();
@@ -276,14 +284,28 @@ describe("a watch that is cut", () => {
     expect(await watch.next()).toEqual(ended);
   });
 
-  it("learns by reading that all ended before the caller's token", async () => {
-    await using test = await setUp({
-      batchGetStatus: () => ({ results: [{ result: { case: "status", value: { taskId: "q_1", state: SUCCEEDED } } }] }),
-    });
-    const watch = test.client.watch("q_1", { resumeToken: "at the end" });
+  it("ends without a word when all ended before the caller's token", async () => {
+    await using test = await setUp({ batchGetStatus: ({ taskIds }) => results(taskIds, SUCCEEDED) });
+    const watch = test.client.watch(["q_1", "q_2"], { resumeToken: "late", onInterrupted: test.onInterrupted });
     const first = nextState(watch);
-    (await test.service.stream(1)).end();
-    expect(await first).toBe("q_1 SUCCEEDED 0");
+    const stream = await test.service.stream(1);
+    stream.send(bookmark("later"));
+    stream.send(status(SUCCEEDED, 5, { id: "q_2" }));
+    stream.end();
+    expect(await first).toBe("q_2 SUCCEEDED 5");
+    expect(await watch.next()).toEqual(ended);
+    expect(test.interruptions).toEqual([]);
+  });
+
+  it("tells an end that a stream kept to itself", async () => {
+    await using test = await setUp({ batchGetStatus: ({ taskIds }) => results(taskIds, SUCCEEDED) });
+    const watch = test.client.watch("q_1");
+    const first = nextState(watch);
+    const stream = await test.service.stream(1);
+    stream.send(status(RUNNING, 1));
+    stream.end();
+    expect(await first).toBe("q_1 RUNNING 1");
+    expect(await nextState(watch)).toBe("q_1 SUCCEEDED 9");
     expect(await watch.next()).toEqual(ended);
   });
 
