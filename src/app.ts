@@ -8,7 +8,7 @@ import { createJobs } from "./nats/jobs.ts";
 import { readQueueFigures } from "./nats/queue-figures.ts";
 import { createStatusRecords } from "./nats/records.ts";
 import { openStore } from "./nats/store.ts";
-import { createTaskOperations, type OperationsHandle } from "./operations/task-operations.ts";
+import { createTaskOperations, type OperationsOfProcess } from "./operations/task-operations.ts";
 import { type Api, createApi } from "./rpc/api.ts";
 import { createGrpcServer, type GrpcServer } from "./rpc/grpc-server.ts";
 import { createHttpServer, type HttpServer } from "./rpc/http-server.ts";
@@ -87,7 +87,7 @@ interface Parts {
   readonly config: Config;
   readonly nats: Nats;
   readonly view: View;
-  readonly operations: OperationsHandle;
+  readonly operations: OperationsOfProcess;
   readonly api: Api;
   readonly grpc: GrpcServer;
   readonly http: HttpServer;
