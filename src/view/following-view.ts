@@ -4,138 +4,121 @@ import { followFresh, type FreshFeed } from "../nats/fresh-feed.ts";
 import { followRecords, type RecordFeed, type RecordFeedEvents, silenceMs } from "../nats/record-feed.ts";
 import { TaskError } from "../task/errors.ts";
 import type { TaskKey } from "../task/task-id.ts";
-import type { FreshTask, StatusSnapshot } from "../task/task.ts";
-import { Hub, nameOfKey, type TaskSubscriber, type Unsubscribe } from "./hub.ts";
-import { type IndexedStatus, IndexStore } from "./index-store.ts";
-import { type PendingChange, PendingChanges } from "./pending-changes.ts";
+import type { FreshTask } from "../task/task.ts";
+import type { TaskSubscriber, Unsubscribe } from "./hub.ts";
+import type { IndexedStatus } from "./index-store.ts";
 import { RevisionWaiters, type WaitOptions } from "./revision-waiters.ts";
 import type { Scope } from "./scopes.ts";
-import { createTaskQueries, type QueryTasks, type TaskQuery, type TaskRows } from "./task-query.ts";
+import type { TaskQuery, TaskRows } from "./task-query.ts";
+import { ViewState } from "./view-state.ts";
 import type { View, ViewFigures, ViewOptions } from "./view.ts";
 
 const expireMs = 1_000;
-/** What is removed in one turn: a few ms of work. */
-const expireBatch = 250;
 
-/** See view.ts. */
+/** A view that follows both feeds. See view.ts. */
 export class FollowingView implements View {
   readonly #options: ViewOptions;
-  readonly #index: IndexStore;
-  readonly #query: QueryTasks;
-  readonly #hub: Hub;
-  readonly #pending: PendingChanges;
-  readonly #applied = new RevisionWaiters();
+  readonly #state: ViewState;
   readonly #readiness = new RevisionWaiters();
   readonly #expiry: NodeJS.Timeout;
   #records: RecordFeed;
   #fresh: FreshFeed;
-  #caughtUp = false;
-  #queuesRead = false;
-  #closed = false;
-  epoch: bigint;
-  appliedRevision = 0;
-  provenMs = Number.NEGATIVE_INFINITY;
+  #isCaughtUp = false;
+  #areQueuesRead = false;
+  #epoch: bigint;
+  #provenMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ViewOptions) {
-    const { nowMs = Date.now } = options;
-    const onTrouble = (what: string, detail: string) => this.#trouble(what, detail);
     this.#options = options;
-    this.epoch = options.epoch;
-    this.#index = new IndexStore({ nowMs, onTrouble });
-    this.#query = createTaskQueries(this.#index, { nowMs });
-    this.#hub = new Hub((error) => this.#trouble("subscriber failed", String(error)));
-    this.#pending = new PendingChanges(() => this.settle());
+    this.#epoch = options.epoch;
+    this.#state = new ViewState({
+      nowMs: options.nowMs ?? Date.now,
+      onApplied: (count) => options.observer?.viewChangesApplied(count),
+      onIndexFailed: (error) => this.#startOver(error),
+      onTrouble: (what, detail) => this.#trouble(what, detail),
+    });
     this.#records = this.#followRecords();
     this.#fresh = this.#followFresh();
-    this.#expiry = setInterval(() => this.#expire(), expireMs);
+    this.#expiry = setInterval(() => this.#state.expire(), expireMs);
   }
 
-  get ready(): boolean {
-    return this.#caughtUp && this.#queuesRead;
+  get epoch(): bigint {
+    return this.#epoch;
+  }
+
+  get appliedRevision(): number {
+    return this.#state.appliedRevision;
+  }
+
+  get provenMs(): number {
+    return this.#provenMs;
   }
 
   get isProven(): boolean {
-    return this.ready && performance.now() - this.provenMs <= silenceMs;
+    return this.ready && performance.now() - this.#provenMs <= silenceMs;
+  }
+
+  get ready(): boolean {
+    return this.#isCaughtUp && this.#areQueuesRead;
   }
 
   get subscriptions(): number {
-    return this.#hub.size;
+    return this.#state.subscriptions;
   }
 
   async whenReady(options: WaitOptions): Promise<void> {
     if (!this.ready) await this.#readiness.wait(0, options);
   }
 
-  async waitFor(revision: number, options: WaitOptions): Promise<void> {
-    if (revision > this.appliedRevision) await this.#applied.wait(revision, options);
+  waitFor(revision: number, options: WaitOptions): Promise<void> {
+    return this.#state.waitFor(revision, options);
   }
 
   get(key: TaskKey): IndexedStatus | undefined {
-    if (this.#pending.has(nameOfKey(key))) this.settle();
-    return this.#index.get(key);
+    return this.#state.get(key);
   }
 
   addFresh(task: FreshTask): void {
-    this.#pending.addFresh(task);
+    this.#state.addFresh(task);
   }
 
   query(query: TaskQuery): TaskRows {
-    this.settle();
-    return this.#query(query);
+    return this.#state.query(query);
   }
 
   scopes(namespace?: string): Iterable<Scope> {
-    return namespace === undefined ? this.#index.scopes.all() : this.#index.scopes.of(namespace);
-  }
-
-  subscribe(key: TaskKey, subscriber: TaskSubscriber): Unsubscribe {
-    return this.#hub.subscribe(nameOfKey(key), subscriber);
-  }
-
-  figures(): ViewFigures {
-    return {
-      appliedRevision: this.appliedRevision,
-      proofAgeSeconds: (performance.now() - this.provenMs) / 1_000,
-      rows: this.#index.rows,
-      indexBytes: this.#index.bytes,
-    };
+    const { scopes } = this.#state;
+    return namespace === undefined ? scopes.all() : scopes.of(namespace);
   }
 
   settle(): void {
-    if (this.#closed) return;
-    const { changes, count, revision } = this.#pending.take();
-    if (count > 0) {
-      try {
-        this.#index.apply(changes.values());
-      } catch (error) {
-        this.#startOver(error);
-        return;
-      }
-      this.#options.observer?.viewChangesApplied(count);
-      for (const [name, change] of changes) this.#hand(name, change);
-    }
-    this.appliedRevision = revision;
-    this.#applied.release(revision);
+    this.#state.settle();
+  }
+
+  subscribe(key: TaskKey, subscriber: TaskSubscriber): Unsubscribe {
+    return this.#state.subscribe(key, subscriber);
+  }
+
+  figures(): ViewFigures {
+    const { appliedRevision, rows, bytes } = this.#state;
+    const proofAgeSeconds = (performance.now() - this.#provenMs) / 1_000;
+    return { appliedRevision, proofAgeSeconds, rows, indexBytes: bytes };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
     clearInterval(this.#expiry);
-    this.#pending.clear();
     this.#fresh.stop();
     this.#records.stop();
     const error = new TaskError("STORE_UNAVAILABLE", "the view is closed");
-    this.#applied.rejectAll(error);
     this.#readiness.rejectAll(error);
+    this.#state.close(error);
     await this.#records.done;
-    this.#index.close();
   }
 
   #followRecords(): RecordFeed {
     const events: RecordFeedEvents = {
       onRecord: (key, revision, { head, status }, { writtenMs }) =>
-        this.#pending.addRecord({
+        this.#state.addRecord({
           key,
           revision,
           state: head.state,
@@ -145,18 +128,14 @@ export class FollowingView implements View {
           immutableLength: head.immutableLength,
           writtenMs,
         }),
-      onRemoved: (key, revision) => this.#pending.addRemoval(key, revision),
+      onRemoved: (key, revision) => this.#state.addRemoval(key, revision),
       onCaughtUp: (revision) => {
-        this.#pending.moveTo(revision);
-        this.settle();
-        this.#caughtUp = true;
+        this.#state.moveTo(revision);
+        this.#isCaughtUp = true;
         this.#noteReady();
       },
-      onProof: () => (this.provenMs = performance.now()),
-      onFloor: (firstRevision) => {
-        this.settle();
-        return this.#index.holdsFromBefore(firstRevision);
-      },
+      onProof: () => (this.#provenMs = performance.now()),
+      onFloor: (firstRevision) => this.#state.holdsFromBefore(firstRevision),
       onReplaced: (created) => this.#onReplaced(created),
       onRestart: (why) => {
         this.#options.observer?.viewFollowerRestarted();
@@ -169,13 +148,13 @@ export class FollowingView implements View {
 
   #followFresh(): FreshFeed {
     const events = {
-      onFresh: (task: FreshTask) => this.#pending.addFresh(task),
+      onFresh: (task: FreshTask) => this.#state.addFresh(task),
       onTrouble: (what: string, detail: string) => this.#trouble(what, detail),
     };
     const feed = followFresh(this.#options.nats, events, { inboxPrefix: this.#options.inboxPrefix });
     void feed.ready.then(() => {
       if (feed !== this.#fresh) return;
-      this.#queuesRead = true;
+      this.#areQueuesRead = true;
       this.#noteReady();
     });
     return feed;
@@ -183,41 +162,21 @@ export class FollowingView implements View {
 
   #noteReady(): void {
     if (!this.ready) return;
-    this.settle();
+    this.#state.settle();
     this.#readiness.release(0);
-  }
-
-  #hand(name: string, change: PendingChange): void {
-    if (!this.#hub.has(name)) return;
-    if (change.kind === "removed") {
-      this.#hub.tell(name, (subscriber) => subscriber.onRemoved("deleted"));
-      return;
-    }
-    const status = change.kind === "record" ? ownStatus(change.record) : this.#index.get(change.task.key);
-    if (status === undefined) return;
-    const writtenMs = change.kind === "record" ? change.record.writtenMs : undefined;
-    this.#hub.tell(name, (subscriber) => subscriber.onStatus(status, writtenMs));
-  }
-
-  #expire(): void {
-    if (this.#closed) return;
-    const removed = this.#index.expire(expireBatch);
-    for (const key of removed) this.#hub.tell(nameOfKey(key), (subscriber) => subscriber.onRemoved("expired"));
-    if (removed.length === expireBatch) setImmediate(() => this.#expire());
   }
 
   #onReplaced(created: string): void {
     this.#trouble("store was replaced", created);
-    this.epoch = createHash("sha256").update(String(this.#options.epoch)).update(created).digest().readBigUInt64BE(0);
+    this.#epoch = createHash("sha256").update(String(this.#options.epoch)).update(created).digest().readBigUInt64BE(0);
     this.#forget();
-    this.#hub.tellAll((subscriber) => subscriber.onReplaced());
-    this.#applied.rejectAll(new TaskError("STORE_REPLACED", "the store was replaced"));
+    this.#state.replaced(new TaskError("STORE_REPLACED", "the store was replaced"));
     // Of tasks that wait, the queues know, and they may be as they were.
     this.#fresh.stop();
     this.#fresh = this.#followFresh();
   }
 
-  /** The index failed, and may be anything: it is made again from the beginning. Subscribers go on where they are. */
+  /** The index is made again from the beginning. Subscribers go on where they are. */
   #startOver(error: unknown): void {
     this.#trouble("index failed", String(error));
     this.#forget();
@@ -228,19 +187,12 @@ export class FollowingView implements View {
   }
 
   #forget(): void {
-    this.#pending.clear();
-    this.#index.clear();
-    this.appliedRevision = 0;
-    this.#caughtUp = false;
-    this.#queuesRead = false;
+    this.#state.clear();
+    this.#isCaughtUp = false;
+    this.#areQueuesRead = false;
   }
 
   #trouble(what: string, detail: string): void {
     this.#options.onTrouble?.(what, detail);
   }
-}
-
-/** A status without ties to the network's buffers, which are much larger than it is. */
-function ownStatus({ key, revision, state, change, expireMs: forgetMs, bytes }: StatusSnapshot): StatusSnapshot {
-  return { key, revision, state, change, expireMs: forgetMs, bytes: Buffer.from(bytes) };
 }
