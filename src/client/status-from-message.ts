@@ -68,11 +68,6 @@ export function statusFromMessage(message: TaskStatusMessage): TaskStatus {
   };
 }
 
-/** The name of a state. */
-export function stateFromNumber(state: StateNumber): TaskState {
-  return states[state] ?? "UNSPECIFIED";
-}
-
 function progressFromMessage({ done, total, unit, message, fraction }: ProgressMessage): Progress {
   return { done, total: total === 0 ? undefined : total, unit, message, fraction };
 }

@@ -11,9 +11,11 @@ import { status } from "../client/watched-service.ts";
 import { screenAfter } from "./fake-terminal.ts";
 
 const { RUNNING, SUCCEEDED } = TaskState;
+/** Of util-linux: runs a command on a terminal of its own. */
+const terminalMaker = "script";
 const program = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url));
 
-/** The command line on a terminal of its own, which `script` of util-linux makes. */
+/** The command line on a terminal of its own. */
 class OnTerminal implements AsyncDisposable {
   text = "";
   readonly ended: Promise<unknown>;
@@ -22,7 +24,7 @@ class OnTerminal implements AsyncDisposable {
   constructor(service: ScriptedService, words: string) {
     const command = `stty cols 80 rows 24; exec '${process.execPath}' '${program}' --address ${service.address} ${words}`;
     const env = { ...process.env, NO_COLOR: "1", TERM: "xterm", FORCE_COLOR: undefined };
-    this.#child = spawn("script", ["-qefc", command, "/dev/null"], { env, stdio: ["pipe", "pipe", "inherit"] });
+    this.#child = spawn(terminalMaker, ["-qefc", command, "/dev/null"], { env, stdio: ["pipe", "pipe", "inherit"] });
     this.#child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       this.text += text;
     });
@@ -51,7 +53,7 @@ function running() {
   });
 }
 
-// Elsewhere `script` takes other options.
+// Elsewhere it takes other options.
 describe.runIf(process.platform === "linux")("on a real terminal", () => {
   it("draws in place until the end, and leaves the last line and the cursor", { timeout: 20_000 }, async () => {
     await using service = await running();
