@@ -83,10 +83,10 @@ export class Call {
   readonly method: Method;
   readonly name: RpcName;
   /**
-   * Called when the time is over: the call is aborted then, and the transport sees to it that the client hears of it; or,
-   * if it was answered, that an answer which nobody reads goes away.
+   * Called when the time is over. "now": the call has just been aborted, and the transport sees to it that the client hears
+   * of it. "gone": it was answered, or told, some time ago, and what is left of it is to go away.
    */
-  onExpired: ((error: TaskError) => void) | undefined;
+  onExpired: ((when: "now" | "gone", error: TaskError) => void) | undefined;
   readonly #house: House;
   readonly #startedMs = performance.now();
   readonly #aborter = new AbortController();
@@ -100,6 +100,7 @@ export class Call {
   #release: (() => void) | undefined;
   #reject: ((error: TaskError) => void) | undefined;
   #received = false;
+  #expired = false;
   #ended = false;
   #closed = false;
 
@@ -218,14 +219,19 @@ export class Call {
   /** Most requests come at once, and then the timer that waited for them is left to wait for the rest. */
   #look(): void {
     const nowMs = performance.now();
-    if (nowMs >= this.#dueMs || (!this.#received && nowMs >= this.#requestDueMs)) this.#expire();
-    else this.#arm(this.#received ? this.#dueMs : Math.min(this.#requestDueMs, this.#dueMs));
+    const dueMs = this.#received || this.#expired ? this.#dueMs : Math.min(this.#requestDueMs, this.#dueMs);
+    if (nowMs >= dueMs) this.#expire();
+    else this.#arm(dueMs);
   }
 
   #expire(): void {
     const error = new TaskError("DEADLINE_EXCEEDED", "deadline exceeded");
-    if (!this.#ended) this.#abort(error);
-    this.onExpired?.(error);
+    const when = this.#ended || this.#expired ? "gone" : "now";
+    this.#expired = true;
+    this.#dueMs = performance.now() + lingerMs;
+    this.#arm(this.#dueMs);
+    if (when === "now") this.#abort(error);
+    this.onExpired?.(when, error);
   }
 
   #abort(error: TaskError): void {
@@ -245,6 +251,8 @@ function nameOf(method: Method, protocol: Protocol): RpcName {
 }
 
 const drainRetryDelayMs = 1_000;
+/** How long a client may take to take its leave when its time is over. */
+const lingerMs = 1_000;
 const maxTimerMs = 2 ** 31 - 1;
 const traceparentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 

@@ -16,7 +16,7 @@ import {
   type WatchStatusResponse,
   WatchStatusResponseSchema,
 } from "../gen/taskwatch/v1/task_service_pb.ts";
-import { type TaskError, toTaskError } from "../task/errors.ts";
+import { toTaskError } from "../task/errors.ts";
 import type { Api } from "./api.ts";
 import type { Call } from "./calls.ts";
 import { encodeWatchEvent } from "./encode.ts";
@@ -28,10 +28,8 @@ import type { OpenWatch } from "./watches.ts";
 /** A call on its way through the Connect library. */
 export interface ConnectCall {
   readonly call: Call;
-  /** Whether our code answered it; if not, whatever the answer is, the library made it. */
-  answered: boolean;
-  /** Why it failed, if our code said so. */
-  error: TaskError | undefined;
+  /** Whether our code has answered or refused it; until then the library has made whatever answer there is. */
+  settled: boolean;
 }
 
 /** Where the library carries the call. */
@@ -99,7 +97,7 @@ function unaryHandler({ desc }: Method, api: Api) {
     current.call.received();
     try {
       const answer = fromBinary(desc.output, await api.unary(current.call, request));
-      current.answered = true;
+      current.settled = true;
       current.call.sent();
       return answer;
     } catch (error) {
@@ -120,7 +118,7 @@ function watchHandler(api: Api) {
       const watch = await api.watchStatus(call, request);
       call.unbound();
       yield* eventsOf(watch, call);
-      current.answered = true;
+      current.settled = true;
     } catch (error) {
       throw fail(current, error);
     }
@@ -166,7 +164,7 @@ const explainStreamErrors: Interceptor = (next) => async (request) => {
     return await next(request);
   } catch (error) {
     const current = request.contextValues.get(connectCallKey);
-    if (!request.stream || current === undefined || current.error !== undefined) throw error;
+    if (!request.stream || current === undefined || current.settled) throw error;
     const { code, rawMessage } = ConnectError.from(error);
     throw fail(current, taskErrorFromLibrary({ code, message: rawMessage, stage: "request", cause: error }));
   }
@@ -179,6 +177,8 @@ function connectCallOf(context: HandlerContext): ConnectCall {
 }
 
 function fail(current: ConnectCall, caught: unknown): ConnectError {
-  current.error ??= toTaskError(caught);
-  return connectErrorFrom(current.error);
+  const error = toTaskError(caught);
+  current.settled = true;
+  current.call.end(error);
+  return connectErrorFrom(error);
 }

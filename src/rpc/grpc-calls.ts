@@ -50,9 +50,9 @@ export function createGrpcInterceptor(calls: Calls): ServerInterceptor {
     else stream.once("close", () => call.close());
     completeStatuses(base, call);
     admitFirst(base, { call, stream });
-    call.onExpired = (error) => {
-      if (call.ended) stream.close(constants.NGHTTP2_CANCEL);
-      else base.sendStatus(grpcStatusOf(error));
+    call.onExpired = (when, error) => {
+      if (when === "gone") stream.close(constants.NGHTTP2_CANCEL);
+      else refuse(base, call, error);
     };
     return base;
   };
@@ -79,8 +79,7 @@ function admitFirst(base: GrpcBaseCall, grpcCall: GrpcCall): void {
             timeoutMs: undefined,
           });
         } catch (error) {
-          call.end(toTaskError(error));
-          base.sendStatus(grpcStatusOf(toTaskError(error)));
+          refuse(base, call, toTaskError(error));
           return;
         }
         metadata.setOpaque(callKey, grpcCall);
@@ -90,6 +89,11 @@ function admitFirst(base: GrpcBaseCall, grpcCall: GrpcCall): void {
       onReceiveHalfClose: () => listener.onReceiveHalfClose(),
       onCancel: () => listener.onCancel(),
     });
+}
+
+function refuse(base: GrpcBaseCall, call: Call, error: TaskError): void {
+  call.end(error);
+  base.sendStatus(grpcStatusOf(error));
 }
 
 /**

@@ -77,11 +77,11 @@ async function runCall(
   call: Call,
   { request, response, writerOptions }: Pair & { readonly writerOptions: HttpWriterOptions },
 ): Promise<void> {
-  const current: ConnectCall = { call, answered: false, error: undefined };
+  const current: ConnectCall = { call, settled: false };
   const writer = createHttpWriter(response, {
     ...writerOptions,
     onClose(sent) {
-      if (sent) call.end(current.error);
+      if (sent) call.end();
       call.close();
       // The next request of the connection comes after what was not read of this one.
       request.resume();
@@ -102,19 +102,19 @@ async function answerOf(
 ): Promise<UniversalServerResponse> {
   const contentType = pair.request.headers["content-type"] ?? "";
   const refuse = (error: TaskError, status?: number): UniversalServerResponse => {
-    current.error = error;
+    current.call.end(error);
     return errorResponse(error, contentType, status);
   };
   const expired = Promise.withResolvers<TaskError>();
-  current.call.onExpired = (error) => {
-    if (current.call.ended) pair.writer.cut();
+  current.call.onExpired = (when, error) => {
+    if (when === "gone") pair.writer.cut();
     else if (!current.call.handled) expired.resolve(error);
   };
   const request = readHead(pair, current);
   if (request === undefined) return refuse(requestUnreadable("host is not valid"));
   const answer = await Promise.race([handle(request), expired.promise]);
   if (answer instanceof TaskError) return refuse(answer);
-  if (current.answered || current.error !== undefined) return answer;
+  if (current.settled) return answer;
   // A stream begins to be answered before it is.
   if (method.streaming && answer.status === 200) return answer;
   const error = await libraryError(answer);
