@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
@@ -32,7 +32,7 @@ async function cancel(
 }
 
 /** Waits for its signal, then ends as told. */
-function untilAborted(then: (why: string) => unknown = () => {}) {
+function untilAborted(then: (why: string) => unknown) {
   return async ({ signal }: TaskContext) => {
     if (!signal.aborted) await once(signal, "abort");
     return then((signal.reason as AttemptAborted).why);
@@ -69,11 +69,13 @@ test("a handler that is asked to cancel stops, and its task is CANCELLED", async
 
 test("without a hint, a request to cancel is found with the next heartbeat", async () => {
   await using bench = await openBench(server.url);
-  await bench.start(untilAborted());
+  const reasons: string[] = [];
+  await bench.start(untilAborted((why) => void reasons.push(why)));
   const submission = await bench.submit();
   await cancel(bench, submission, { hint: false });
   // It returned, so the truth is that it succeeded; the request stays visible.
   const task = await bench.ended(submission, leaseMs);
+  expect(reasons).toEqual(["cancelled"]);
   expect(stateOf(task)).toBe("SUCCEEDED");
   expect(task.mutable.cancellation).toMatchObject({ reason: "enough" });
 });
@@ -227,6 +229,21 @@ test("a draining worker lets its tasks finish", async () => {
   await bench.start(() => "by another");
   // Given back, not left to its lease.
   expect(jsonResultOf(await bench.ended(second, leaseMs / 2))).toBe("by another");
+});
+
+test("what is on its way to a worker that drains is given back at once", async () => {
+  await using bench = await openBench(server.url);
+  const worker = await bench.start(() => {}, { slots: 50 });
+  const submissions = Array.from({ length: 20 }, () => bench.submit());
+  await setImmediate();
+  // Meanwhile the server has delivered them, and this process has not read them.
+  const untilMs = performance.now() + 50;
+  while (performance.now() < untilMs);
+  await worker.drain();
+  await bench.start(() => {}, { slots: 50 });
+  for (const submission of submissions) {
+    expect(stateOf(await bench.ended(await submission, leaseMs / 2))).toBe("SUCCEEDED");
+  }
 });
 
 test("when the drain takes too long, tasks are told to stop and run again elsewhere", async () => {

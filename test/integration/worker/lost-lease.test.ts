@@ -1,11 +1,11 @@
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 
-import { Attempt_Outcome, TaskState } from "../../../src/gen/taskwatch/v1/task_pb.ts";
-import { attemptError, claim, retry } from "../../../src/task/lifecycle.ts";
+import { Attempt_Outcome, Priority, TaskState } from "../../../src/gen/taskwatch/v1/task_pb.ts";
+import { attemptError, cancel, claim, retry } from "../../../src/task/lifecycle.ts";
 import { taskIdFromKey } from "../../../src/task/task-id.ts";
 import { taskFromFresh } from "../../../src/task/task.ts";
 import { newToken } from "../../../src/task/write-token.ts";
+import type { Worker } from "../../../src/worker/index.ts";
 import { type ProjectProcess, startProjectProcess } from "../../support/child-process.ts";
 import { eventually } from "../../support/eventually.ts";
 import { type Ledger, openLedger } from "../../support/ledger.ts";
@@ -93,6 +93,31 @@ test("a paused worker neither acknowledges nor gives back what another is runnin
   expect(task.head.attempt).toBe(2);
 });
 
+test("a job that a paused worker has no slot for is not taken from the worker that runs it meanwhile", async () => {
+  await using bench = await openBench(server.url);
+  await using ledger = await openLedger();
+  await using paused = await startProcess(bench, ledger, 1);
+  const nap = await bench.submit({ type: "nap", payload: jsonPayload({ ms: 60_000 }) });
+  await bench.reached(nap, TaskState.RUNNING);
+  paused.signal("SIGSTOP");
+  // Its pull for urgent jobs still stands: this one is delivered to it, unread.
+  const urgent = await bench.submit({ type: "urgent", priority: Priority.HIGH });
+  const { manager } = bench.deployment.nats;
+  const info = async () => manager.consumers.info(`JOBS_${bench.queue}`, "high");
+  await eventually("the job to be delivered", async () => (await info()).num_ack_pending === 1);
+  const gate = Promise.withResolvers<void>();
+  await bench.start({ urgent: () => gate.promise, nap: () => "taken over" });
+  await bench.reached(urgent, TaskState.RUNNING);
+  await bench.ended(nap);
+  paused.signal("SIGCONT");
+  await paused.line("lease lost");
+  // What it runs now proves that it has dealt with all that it found.
+  const note = await bench.submit({ type: "note", priority: Priority.HIGH });
+  expect(stateOf(await bench.ended(note))).toBe("SUCCEEDED");
+  gate.resolve();
+  expect((await bench.ended(urgent)).mutable.attempts).toHaveLength(1);
+});
+
 test("a task that kills its worker every time fails after as many attempts as it may have, and takes no other with it", async () => {
   await using bench = await openBench(server.url);
   await using ledger = await openLedger();
@@ -148,36 +173,43 @@ test("a worker that died between recording a retry and arranging it is made up f
   expect(task.head.attempt).toBe(2);
 });
 
-test("a job whose deliveries are counted anew does not cost a live attempt its task", async () => {
-  await using bench = await openBench(server.url);
-  const { promise, resolve } = Promise.withResolvers<string>();
-  await bench.start(() => promise, { name: "holder", slots: 1 });
-  const submission = await bench.submit({ timeout: durationFromMs(60_000) });
-  await bench.reached(submission, TaskState.RUNNING);
-  const { manager } = bench.deployment.nats;
-  await manager.consumers.delete(`JOBS_${bench.queue}`, "normal");
-  // A second worker makes the consumer again, is delivered the job, and holds it until it is sure.
-  let takeovers = 0;
-  await bench.start(() => {
-    takeovers += 1;
-  });
-  const info = async () => manager.consumers.info(`JOBS_${bench.queue}`, "normal");
-  await eventually("the job to be delivered again", async () => (await info()).num_ack_pending === 1);
-  const seen = new Set<number>();
-  await eventually(
-    "five heartbeats",
-    async () => {
-      seen.add((await bench.deployment.records.read(submission.task.key))!.revision);
-      return seen.size > 6;
-    },
-    { timeoutMs: 3 * leaseMs },
-  );
-  expect(takeovers).toBe(0);
-  resolve("finished");
-  const task = await bench.ended(submission);
-  expect(task.mutable.attempts).toMatchObject([{ number: 1, worker: "holder", outcome: Attempt_Outcome.SUCCEEDED }]);
-  await eventually("the job to be gone", async () => (await bench.count("job")) === 0);
-});
+test.each([
+  ["lets go of it", (holder: Worker) => eventually("the job to be let go", () => holder.figures().busy === 0)],
+  ["stops", (holder: Worker) => holder.stop()],
+])(
+  "a job whose deliveries are counted anew does not cost a live attempt its task when who holds it %s",
+  async (_how, end) => {
+    await using bench = await openBench(server.url);
+    const { promise, resolve } = Promise.withResolvers<string>();
+    await bench.start(() => promise, { name: "runs", slots: 1 });
+    const submission = await bench.submit();
+    await bench.reached(submission, TaskState.RUNNING);
+    await bench.deployment.nats.manager.consumers.delete(`JOBS_${bench.queue}`, "normal");
+    // The next worker makes the consumer again, is delivered the job, and holds it until it is sure.
+    let takeovers = 0;
+    const takeOver = () => {
+      takeovers += 1;
+    };
+    const holder = await bench.start(takeOver);
+    await eventually("the job to be held", () => holder.figures().busy === 1);
+    await end(holder);
+    await bench.start(takeOver);
+    const seen = new Set<number>();
+    await eventually(
+      "heartbeats for longer than a lease",
+      async () => {
+        seen.add((await bench.deployment.records.read(submission.task.key))!.revision);
+        return seen.size > 5;
+      },
+      { timeoutMs: 3 * leaseMs },
+    );
+    expect(takeovers).toBe(0);
+    resolve("finished");
+    const task = await bench.ended(submission);
+    expect(task.mutable.attempts).toMatchObject([{ number: 1, worker: "runs", outcome: Attempt_Outcome.SUCCEEDED }]);
+    await eventually("the job to be gone", async () => (await bench.count("job")) === 0);
+  },
+);
 
 test("a job whose deliveries are counted anew is taken over when its attempt is dead", async () => {
   await using bench = await openBench(server.url);
@@ -191,4 +223,17 @@ test("a job whose deliveries are counted anew is taken over when its attempt is 
   await bench.start({ nap: () => "taken over" });
   expect(jsonResultOf(await bench.ended(submission))).toBe("taken over");
   expect(performance.now() - startedMs).toBeLessThan(leaseMs + 2_000);
+});
+
+test("a job that has nothing left to say is dropped", async () => {
+  await using bench = await openBench(server.url);
+  const submission = await bench.submit();
+  const fresh = taskFromFresh(submission.task, submission.job);
+  await bench.deployment.records.write(cancel(fresh, { writer: "api", nowMs: Date.now() }), newToken());
+  let runs = 0;
+  await bench.start(() => {
+    runs += 1;
+  });
+  await eventually("the job to be gone", async () => (await bench.count("job")) === 0);
+  expect(runs).toBe(0);
 });
