@@ -12,6 +12,7 @@ import {
 import { StatusSchema } from "../gen/google/rpc/status_pb.ts";
 import { type ItemError, ItemErrorSchema } from "../gen/taskwatch/v1/task_service_pb.ts";
 import { type FieldViolation, type Reason, TaskError, type TaskErrorOptions } from "../task/errors.ts";
+import { maxMessageBytes } from "./limits.ts";
 
 /** The `domain` of every ErrorInfo. */
 export const errorDomain = "taskwatch.dev";
@@ -112,8 +113,8 @@ export function taskErrorFromLibrary(status: {
       return new TaskError("CALL_CANCELLED", "call cancelled", options);
     case Code.ResourceExhausted:
       return stage === "request"
-        ? new TaskError("MESSAGE_TOO_LARGE", message, options)
-        : new TaskError("RESPONSE_TOO_LARGE", message, options);
+        ? new TaskError("MESSAGE_TOO_LARGE", `message is larger than ${maxMessageBytes} bytes`, options)
+        : new TaskError("RESPONSE_TOO_LARGE", `answer is larger than ${maxMessageBytes} bytes`, options);
     default:
       if (stage === "response") return new TaskError("INTERNAL", "internal error", options);
       if (code === Code.Unimplemented) return new TaskError("NOT_IMPLEMENTED", message, options);
