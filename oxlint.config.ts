@@ -122,7 +122,7 @@ export default defineConfig({
     { files: ["src/cli/serve.ts"], rules: importRule("cli", { files: ["../main.ts", "../app.ts", "../config.ts"] }) },
     {
       files: ["src/cli/worker.ts", "src/cli/worker-*.ts"],
-      rules: importRule("cli", { files: ["../worker/index.ts"] }),
+      rules: importRule("cli", { files: ["../worker/index.ts", "../worker-process.ts"] }),
     },
     { files: ["src/dev/demo-*.ts"], rules: importRule("dev", { files: ["../worker/index.ts"] }) },
     { files: ["src/config.ts"], rules: { "node/no-process-env": "off" } },

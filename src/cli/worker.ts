@@ -3,7 +3,8 @@ import { pathToFileURL } from "node:url";
 
 import type { Command } from "commander";
 
-import type { Handler, WorkerOptions } from "../worker/index.ts";
+import type { WorkerProcessOptions } from "../worker-process.ts";
+import type { Handler } from "../worker/index.ts";
 import { UsageError } from "./cli-errors.ts";
 import type { Io } from "./io.ts";
 import { countValue, durationValue } from "./option-values.ts";
@@ -18,6 +19,7 @@ interface WorkerFlags {
   readonly nats?: string;
   readonly natsCreds?: string;
   readonly drain?: number;
+  readonly admin?: string;
 }
 
 /** `taskwatch worker`: runs tasks. */
@@ -31,6 +33,7 @@ export function addWorker(program: Command, session: Session): void {
     .option("--name <name>", "its own name, shown in attempts (default: made up)")
     .option("--nats <url>", "servers of NATS (TASKWATCH_NATS_URL, nats://127.0.0.1:4222)")
     .option("--nats-creds <file>", "credentials for NATS (TASKWATCH_NATS_CREDS_FILE)")
+    .option("--admin <address>", "where metrics and health are served (TASKWATCH_ADMIN_ADDRESS; default: nowhere)")
     .option(
       "--drain <duration>",
       "how long running tasks may go on after the first signal (default: 20s)",
@@ -40,12 +43,12 @@ export function addWorker(program: Command, session: Session): void {
       const { io } = session;
       const logger = workerLog(io);
       const handlers = await loadHandlers(flags.handlers);
-      const { createWorker } = await import("../worker/index.ts");
-      await using worker = createWorker({ ...optionsFrom(flags, io), handlers, logger });
+      const { startWorkerProcess } = await import("../worker-process.ts");
+      await using running = await startWorkerProcess({ ...optionsFrom(flags, io), handlers, logger });
+      const { worker, adminAddress: admin } = running;
       const stop = (): void => void worker.stop();
       io.insisted.addEventListener("abort", stop, { once: true });
-      await worker.start();
-      logger.info("worker is ready", { worker: worker.name, queue: worker.queue, types: Object.keys(handlers) });
+      logger.info("worker is ready", { worker: worker.name, queue: worker.queue, types: Object.keys(handlers), admin });
       await aborted(io.interrupted);
       await worker.drain();
     });
@@ -69,7 +72,7 @@ export async function loadHandlers(path: string): Promise<Readonly<Record<string
   return handlers as Readonly<Record<string, Handler>>;
 }
 
-function optionsFrom(flags: WorkerFlags, { environment }: Io): Omit<WorkerOptions, "handlers" | "logger"> {
+function optionsFrom(flags: WorkerFlags, { environment }: Io): Omit<WorkerProcessOptions, "handlers" | "logger"> {
   const setting = (name: string): string | undefined => {
     const text = environment[`TASKWATCH_${name}`];
     return text === "" ? undefined : text;
@@ -88,6 +91,8 @@ function optionsFrom(flags: WorkerFlags, { environment }: Io): Omit<WorkerOption
       inboxPrefix: setting("NATS_INBOX_PREFIX"),
     },
     queue: flags.queue,
+    adminAddress: flags.admin ?? setting("ADMIN_ADDRESS"),
+    adminToken: setting("ADMIN_TOKEN"),
     ...(flags.slots !== undefined && { slots: flags.slots }),
     ...(flags.name !== undefined && { name: flags.name }),
     ...(drainTimeoutMs !== undefined && { drainTimeoutMs }),

@@ -1,3 +1,5 @@
+import { errorFromConnectJson } from "./clients/error-json.ts";
+
 /** What a call by plain JSON over HTTP came to: the answer, or the error as Connect writes it. */
 export interface JsonAnswer {
   readonly httpStatus: number;
@@ -7,7 +9,7 @@ export interface JsonAnswer {
   /** The reason of the ErrorInfo. */
   readonly reason: string | undefined;
   readonly metadata: Readonly<Record<string, string>>;
-  /** The fields that the BadRequest names. */
+  /** The fields that the BadRequest names, each once. */
   readonly fields: readonly string[];
 }
 
@@ -24,19 +26,13 @@ export async function callJson(
     body: typeof request === "string" ? request : JSON.stringify(request),
   });
   const body = (await response.json()) as Record<string, unknown>;
-  const details = (body["details"] ?? []) as { readonly type: string; readonly debug?: Record<string, unknown> }[];
-  const detail = (type: string) => details.find((found) => found.type === type)?.debug ?? {};
-  const violations = (detail("google.rpc.BadRequest")["fieldViolations"] ?? []) as { readonly field: string }[];
-  const info = detail("google.rpc.ErrorInfo") as {
-    readonly reason?: string;
-    readonly metadata?: Record<string, string>;
-  };
+  const { reason, metadata, fields } = errorFromConnectJson(body);
   return {
     httpStatus: response.status,
     code: response.ok ? undefined : String(body["code"]),
     body,
-    reason: info.reason,
-    metadata: info.metadata ?? {},
-    fields: violations.map(({ field }) => field),
+    reason: reason === "" ? undefined : reason,
+    metadata,
+    fields,
   };
 }

@@ -1,86 +1,93 @@
-import { Registry } from "prom-client";
+import { setTimeout as sleep } from "node:timers/promises";
 
-import { startAdminServer } from "../../src/telemetry/admin-server.ts";
-import type { Role } from "../../src/telemetry/catalogue.ts";
-import { createMetrics, type Metrics } from "../../src/telemetry/metrics.ts";
-import { registerProcessMetrics } from "../../src/telemetry/process-metrics.ts";
+import { createTaskwatchClient, type TaskwatchClient } from "../../src/client/index.ts";
+import { startNatsServer } from "./nats-server.ts";
 import type { ScrapeTarget } from "./prometheus.ts";
-import { createRecordingLogger } from "./recording-logger.ts";
+import { startService, startWorkerProcess } from "./service.ts";
 
 /** Something to scrape that is being used all the time. */
 export interface LoadedApp extends AsyncDisposable {
-  /** Its admin servers: at least one API process and one worker. */
+  /** Its admin servers: an API process and a worker. */
   readonly targets: readonly ScrapeTarget[];
 }
 
-/**
- * Starts an API process and a worker, as far as Prometheus can tell: their metrics, exercised as if tasks were submitted,
- * run and watched all the time, each behind an admin server of its own.
- */
+const queue = "load";
+
+/** Starts a nats-server, the service and a worker, and submits, watches, lists, cancels and fails tasks until it is disposed. */
 export async function startLoadedApp(): Promise<LoadedApp> {
   const resources = new AsyncDisposableStack();
-  const start = async (role: Role, exercise: (metrics: Metrics, tick: number) => void): Promise<ScrapeTarget> => {
-    const registry = new Registry();
-    const metrics = createMetrics({ registry, roles: [role] });
-    registerProcessMetrics(registry, { version: "1.2.3", commit: "abc" });
-    collect(metrics, role);
-    let tick = 0;
-    const timer = setInterval(() => exercise(metrics, (tick += 1)), 20);
-    resources.defer(() => clearInterval(timer));
-    const readiness = () => ({ ready: true, checks: {} });
-    const server = resources.use(
-      await startAdminServer({ port: 0, metrics, readiness, logger: createRecordingLogger() }),
-    );
-    return { job: `taskwatch-${role}`, address: `127.0.0.1:${server.port}` };
-  };
   try {
-    const targets = [await start("api", exerciseApi), await start("worker", exerciseWorker)];
-    return { targets, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+    const server = resources.use(await startNatsServer());
+    const service = resources.use(await startService(server.url));
+    const environment = { TASKWATCH_ADMIN_ADDRESS: "127.0.0.1:0" };
+    const handlers = "test/support/handlers/ledger.ts";
+    const worker = resources.use(await startWorkerProcess(server.url, { handlers, queue, slots: 8, environment }));
+    const { admin } = await worker.line("worker is ready");
+    const client = resources.use(createTaskwatchClient({ address: service.grpcAddress }));
+    const stopping = new AbortController();
+    const using = Promise.all([submitAll(client, stopping.signal), askAll(client, stopping.signal)]);
+    resources.defer(async () => {
+      stopping.abort();
+      await using;
+    });
+    const targets = [
+      { job: "taskwatch-api", address: new URL(service.adminUrl).host },
+      { job: "taskwatch-worker", address: String(admin) },
+    ];
+    const kept = resources.move();
+    return { targets, [Symbol.asyncDispose]: () => kept.disposeAsync() };
   } catch (error) {
     await resources.disposeAsync();
     throw error;
   }
 }
 
-const ofTask = { queue: "demo", type: "checksum" };
-
-function collect(metrics: Metrics, role: Role): void {
-  metrics.collectNats(() => ({ connected: true, writesInFlight: 3 }));
-  if (role === "worker") {
-    metrics.typesServed({ queue: ofTask.queue, types: [ofTask.type] });
-    metrics.collectWorkers(() => [{ queue: ofTask.queue, slots: 8, busy: 5, heartbeatMs: Date.now() }]);
-    return;
+/** Every tenth task breaks, every tenth is run again, some wait, some are cancelled; each is watched to its end. */
+async function submitAll(client: TaskwatchClient, signal: AbortSignal): Promise<void> {
+  const watching = new Set<Promise<void>>();
+  for (let index = 0; !signal.aborted; index += 1) {
+    const { taskId } = await client.submit({ queue, ...taskOf(index) });
+    if (index % 10 === 4) await client.cancel(taskId).catch(() => undefined);
+    const watch = watchToTheEnd(client, taskId, signal).finally(() => watching.delete(watch));
+    watching.add(watch);
+    await sleep(20);
   }
-  const byPriority = { high: 1, normal: 20, low: 3 };
-  metrics.rpcMethods([
-    { service: "taskwatch.v1.TaskService", method: "SubmitTask", type: "unary" },
-    { service: "taskwatch.v1.TaskService", method: "WatchStatus", type: "server_stream" },
-  ]);
-  metrics.collectView(() => ({ appliedRevision: 1_000, proofAgeSeconds: 0.2, rows: 900, indexBytes: 4e6 }));
-  metrics.collectQueues(() => [
-    { queue: ofTask.queue, waiting: byPriority, running: byPriority, delayed: 2, dead: 1, oldestWaitingAgeSeconds: 4 },
-  ]);
+  await Promise.all(watching);
 }
 
-function exerciseApi(metrics: Metrics, tick: number): void {
-  const call = { protocol: "grpc", service: "taskwatch.v1.TaskService", method: "SubmitTask" } as const;
-  metrics.rpcStarted(call);
-  metrics.rpcMessagesReceived(call);
-  metrics.rpcMessagesSent(call);
-  metrics.rpcHandled(call, { code: tick % 10 === 0 ? 14 : 0, seconds: (tick % 7) / 1_000 });
-  metrics.taskSubmitted({ ...ofTask, result: "accepted" });
-  metrics.natsWrite({ result: "ok", seconds: 0.001 });
-  metrics.viewChangesApplied(3);
-  if (tick === 1) metrics.watchOpened();
-  metrics.watchMessagesSent("status", 2);
-  metrics.watchLag((tick % 5) / 1_000);
+function taskOf(index: number) {
+  switch (index % 10) {
+    case 1:
+      return { type: "break" };
+    case 2:
+      return { type: "fail", retry: { maxAttempts: 2, initialBackoffMs: 20 } };
+    case 3:
+      return { type: "note", delayMs: 5_000 };
+    case 4:
+      return { type: "nap", payload: { ms: 60_000 } };
+    case 5:
+      return { type: "count", payload: { to: 20 } };
+    default:
+      return { type: "nap", payload: { ms: 30 } };
+  }
 }
 
-function exerciseWorker(metrics: Metrics, tick: number): void {
-  const failed = tick % 20 === 0;
-  metrics.attemptStarted({ ...ofTask, waitSeconds: (tick % 9) / 10 });
-  metrics.attemptEnded({ ...ofTask, outcome: failed ? "failed" : "succeeded", runSeconds: (tick % 11) / 10 });
-  if (failed) metrics.taskRetried({ ...ofTask, code: "TIMEOUT" });
-  else metrics.taskCompleted({ ...ofTask, outcome: "succeeded", totalSeconds: (tick % 13) / 10 });
-  metrics.natsWrite({ result: failed ? "conflict" : "ok", seconds: 0.002 });
+async function watchToTheEnd(client: TaskwatchClient, taskId: string, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const event of client.watch(taskId, { signal })) void event;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+async function askAll(client: TaskwatchClient, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    for await (const { taskId } of client.list({ queues: [queue] })) {
+      await client.get(taskId);
+      if (signal.aborted) return;
+    }
+    // One that is refused, so that there are errors to count.
+    await client.get("no-such-task").catch(() => undefined);
+    await sleep(50);
+  }
 }

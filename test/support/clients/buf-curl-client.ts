@@ -2,9 +2,7 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-import { Code } from "@connectrpc/connect";
-import { codeFromString } from "@connectrpc/connect/protocol-connect";
-
+import { errorFromConnectJson } from "./error-json.ts";
 import { Refused, type ScenarioClient, type StatusJson } from "./scenario-client.ts";
 
 const run = promisify(execFile);
@@ -36,14 +34,7 @@ export function createBufCurlClient(grpcAddress: string): ScenarioClient {
 function refusalFrom({ stderr }: { readonly stderr: string }): Error {
   const [json] = jsonValues(stderr.slice(Math.max(0, stderr.indexOf("{")))) as Record<string, unknown>[];
   if (json === undefined) return new Error(stderr);
-  const details = (json["details"] ?? []) as { type: string; value: string; debug?: Record<string, unknown> }[];
-  const debug = (type: string) => details.find((detail) => detail.type.endsWith(type))?.debug ?? {};
-  const violations = (debug("BadRequest")["fieldViolations"] ?? []) as { readonly field: string }[];
-  return new Refused({
-    code: codeFromString(String(json["code"])) ?? Code.Unknown,
-    reason: String(debug("ErrorInfo")["reason"]),
-    fields: violations.map(({ field }) => field),
-  });
+  return new Refused(errorFromConnectJson(json));
 }
 
 /** JSON values that follow one another, each possibly over many lines. */

@@ -1,9 +1,7 @@
 import { execFile, spawn } from "node:child_process";
 import { promisify } from "node:util";
 
-import { Code } from "@connectrpc/connect";
-import { codeFromString } from "@connectrpc/connect/protocol-connect";
-
+import { errorFromConnectJson } from "./error-json.ts";
 import { Refused, type ScenarioClient, type StatusJson } from "./scenario-client.ts";
 
 const run = promisify(execFile);
@@ -21,7 +19,7 @@ export function createCurlClient(curl: string, httpUrl: string): ScenarioClient 
       const [text = "", status] = stdout.split(/\n(?=\d+$)/);
       const answer = JSON.parse(text) as Record<string, unknown>;
       if (status === "200") return answer;
-      throw new Refused(errorOf(answer));
+      throw new Refused(errorFromConnectJson(answer));
     },
 
     async watch(taskId) {
@@ -35,22 +33,11 @@ export function createCurlClient(curl: string, httpUrl: string): ScenarioClient 
       const statuses: StatusJson[] = [];
       for (const { flags, text } of envelopes(Buffer.concat(chunks))) {
         const json = JSON.parse(text) as { status?: { status: StatusJson }; error?: Record<string, unknown> };
-        if ((flags & 2) !== 0 && json.error !== undefined) throw new Refused(errorOf(json.error));
+        if ((flags & 2) !== 0 && json.error !== undefined) throw new Refused(errorFromConnectJson(json.error));
         if (json.status !== undefined) statuses.push(json.status.status);
       }
       return statuses;
     },
-  };
-}
-
-function errorOf(json: Readonly<Record<string, unknown>>) {
-  const details = (json["details"] ?? []) as { type: string; debug?: Record<string, unknown> }[];
-  const debug = (type: string) => details.find((detail) => detail.type === type)?.debug ?? {};
-  const violations = (debug("google.rpc.BadRequest")["fieldViolations"] ?? []) as { readonly field: string }[];
-  return {
-    code: codeFromString(String(json["code"])) ?? Code.Unknown,
-    reason: String(debug("google.rpc.ErrorInfo")["reason"]),
-    fields: violations.map(({ field }) => field),
   };
 }
 

@@ -1,7 +1,7 @@
 import { appendFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { FatalError, type Handler } from "../../../src/worker/index.ts";
+import { FatalError, type Handler, RetryableError } from "../../../src/worker/index.ts";
 
 /**
  * Handlers that write down outside of everything what they really did: one line an attempt, `<task id> <attempt> <pid>`, in the
@@ -30,6 +30,10 @@ export const handlers: Readonly<Record<string, Handler>> = {
   break: (context) => {
     note(context);
     throw new FatalError("BROKEN", "as asked");
+  },
+  fail: (context) => {
+    note(context);
+    throw new RetryableError("FLAKY", "as asked");
   },
   exit: (context) => {
     note(context);
