@@ -55,7 +55,9 @@ export function createHttpWriter(to: HttpResponse, options: HttpWriterOptions): 
         resolve(delivery);
       };
     });
-  const isOpen = (): boolean => state === "open";
+  // Its close follows; without a listener it would end the process.
+  response.on("error", () => {});
+  const isOpen = (): boolean => state === "open" && !response.destroyed;
 
   const writeAll = async (answer: UniversalServerResponse, chunks: Chunks | undefined): Promise<Delivery> => {
     if (!isOpen()) return "closed";
@@ -70,7 +72,7 @@ export function createHttpWriter(to: HttpResponse, options: HttpWriterOptions): 
     }
     if (!isOpen()) return "closed";
     response.end();
-    return isOpen() ? wait() : "sent";
+    return wait();
   };
   return {
     async write(answer) {
