@@ -175,3 +175,12 @@ test("after all of it the service is well, and nothing but what was accepted is 
   const { body } = await call("ListTasks", { selector: { queues: ["q"] } });
   expect(body["statuses"]).toHaveLength(2);
 });
+
+describe("what is not there yet says so", () => {
+  test.each<[string, object]>([
+    ["RetryTask", { taskId: "x" }],
+    ["DeleteTask", { taskId: "x" }],
+  ])("%s", async (method, request) => {
+    expect(await call(method, request)).toMatchObject({ code: "unimplemented", reason: "NOT_IMPLEMENTED" });
+  });
+});
