@@ -8,7 +8,7 @@ import type { Style } from "./style.ts";
 export function reportError(error: unknown, address: string, style: Style): string {
   const lines = [`${style("bad", "error:")} ${plainText(messageOf(error))}`];
   if (error instanceof TaskwatchError) {
-    for (const [name, value] of factsOf(error)) lines.push(`  ${style("faint", name.padEnd(9))}${plainText(value)}`);
+    for (const [name, value] of factsOf(error)) lines.push(`  ${style("faint", name.padEnd(12))}${plainText(value)}`);
     const hint = hintFor(error, address);
     if (hint !== undefined) lines.push(`  ${hint}`);
   } else if (error instanceof UsageError) {

@@ -151,10 +151,10 @@ describe("submit", () => {
     expect(result.err).toBe(
       [
         "error: queue: must match",
-        "  reason   REQUEST_INVALID (INVALID_ARGUMENT)",
-        "  field    queue",
-        "  rule     STRING_PATTERN: must match ^[a-z]+$",
-        "  request id r",
+        "  reason      REQUEST_INVALID (INVALID_ARGUMENT)",
+        "  field       queue",
+        "  rule        STRING_PATTERN: must match ^[a-z]+$",
+        "  request id  r",
         "",
       ].join("\n"),
     );
@@ -248,7 +248,7 @@ describe("watch", () => {
   it("says at once that there is no such task", async () => {
     const result = await run(found, ["watch", "q_1", "no_2"]);
     expect(result).toMatchObject({ exitCode: 3, out: "", calls: ["batchGetStatus"] });
-    expect(result.err).toContain("reason   TASK_NOT_FOUND (NOT_FOUND)");
+    expect(result.err).toContain("reason      TASK_NOT_FOUND (NOT_FOUND)");
   });
 
   it("ends with 3 when a task goes away before its end", async () => {
