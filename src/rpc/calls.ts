@@ -226,12 +226,15 @@ export class Call {
 
   #expire(): void {
     const error = new TaskError("DEADLINE_EXCEEDED", "deadline exceeded");
-    const when = this.#ended || this.#expired ? "gone" : "now";
+    if (this.#ended || this.#expired) {
+      this.onExpired?.("gone", error);
+      return;
+    }
     this.#expired = true;
     this.#dueMs = performance.now() + lingerMs;
     this.#arm(this.#dueMs);
-    if (when === "now") this.#abort(error);
-    this.onExpired?.(when, error);
+    this.#abort(error);
+    this.onExpired?.("now", error);
   }
 
   #abort(error: TaskError): void {

@@ -49,7 +49,7 @@ describe("the time of a call", () => {
     vi.advanceTimersByTime(20);
     expect(call.signal.reason).toMatchObject({ reason: "DEADLINE_EXCEEDED" });
     expect(expired).toEqual(["now"]);
-    vi.advanceTimersByTime(1_100);
+    vi.advanceTimersByTime(60_000);
     expect(expired).toEqual(["now", "gone"]);
   });
 
@@ -97,7 +97,7 @@ describe("the time of a call", () => {
     }
     vi.advanceTimersByTime(99_990);
     expect([open.signal.aborted, limited.signal.aborted]).toEqual([false, false]);
-    vi.advanceTimersByTime(86_400_000);
+    vi.advanceTimersByTime(3_600_000);
     expect([open.signal.aborted, limited.signal.aborted]).toEqual([false, true]);
   });
 
