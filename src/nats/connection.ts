@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { type JetStreamClient, jetstream, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect, credsAuthenticator, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
 
+import { createLeaderReads, type LeaderReads } from "./leader-reads.ts";
 import { createPublisher, type Publisher, type WriteObserver } from "./publisher.ts";
 
 /** The oldest nats-server that Taskwatch runs on: scheduled messages, per-message TTL, and known data-loss fixes. */
@@ -35,6 +36,7 @@ export interface Nats extends AsyncDisposable {
   readonly jetStream: JetStreamClient;
   readonly manager: JetStreamManager;
   readonly publisher: Publisher;
+  readonly leaderReads: LeaderReads;
   /** Whether the connection stands. */
   readonly connected: boolean;
   readonly requestTimeoutMs: number;
@@ -83,6 +85,7 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
     jetStream,
     manager,
     publisher,
+    leaderReads: createLeaderReads(manager),
     requestTimeoutMs,
     get connected() {
       return connected;

@@ -65,7 +65,7 @@ export function isTransient(error: unknown): boolean {
     // What the client library makes of "no responders", which is what a stream without a leader answers.
     (error instanceof Error && error.name === "JetStreamNotEnabled") ||
     error instanceof JetStreamError ||
-    (error instanceof JetStreamApiError && error.status === 503)
+    (error instanceof JetStreamApiError && (error.status === 503 || error.code === apiCodes.streamNotFound))
   );
 }
 

@@ -56,14 +56,14 @@ export interface Jobs {
 
 /** Jobs over a connection. */
 export function createJobs(nats: Nats): Jobs {
-  const { connection, manager, publisher } = nats;
+  const { connection, manager, publisher, leaderReads } = nats;
   const storeOnce = (write: Write) => storeUntilSettled(publisher, write);
 
   const lastMessage = async (key: TaskKey, subject: string): Promise<StoredMsg | undefined> => {
     try {
-      return (await manager.streams.getMessage(jobStream(key.queue), { last_by_subj: subject })) ?? undefined;
+      return await leaderReads.read(jobStream(key.queue), { last_by_subj: subject });
     } catch (error) {
-      if (hasApiCode(error, apiCodes.messageNotFound) || hasApiCode(error, apiCodes.streamNotFound)) return undefined;
+      if (hasApiCode(error, apiCodes.streamNotFound)) return undefined;
       throw error;
     }
   };

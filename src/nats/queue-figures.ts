@@ -59,18 +59,15 @@ function byPriority(
 
 /** The first job behind those that were delivered. What was given back is not counted: it waits for a moment only. */
 async function oldestWaitingMs(
-  { manager }: Nats,
+  { leaderReads }: Nats,
   queue: string,
   { name, num_pending, delivered }: ConsumerInfo,
 ): Promise<number | undefined> {
   const priority = priorities.find((candidate) => candidate === name);
   if (num_pending === 0 || priority === undefined) return undefined;
   const query = { seq: delivered.stream_seq + 1, next_by_subj: consumerSubjects(queue, priority) };
-  const message = await manager.streams.getMessage(jobStream(queue), query).catch((error: unknown) => {
-    if (hasApiCode(error, apiCodes.messageNotFound)) return null;
-    throw error;
-  });
-  return message === null ? undefined : Date.parse(message.timestamp);
+  const message = await leaderReads.read(jobStream(queue), query);
+  return message === undefined ? undefined : Date.parse(message.timestamp);
 }
 
 /** A queue that is being made has no consumers yet; one that was deleted has nothing. */

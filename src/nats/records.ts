@@ -12,9 +12,9 @@ import { type RecordHead, RecordHeadSchema } from "../gen/taskwatch/storage/v1/r
 import { TaskStatusSchema } from "../gen/taskwatch/v1/task_pb.ts";
 import type { Draft } from "../task/lifecycle.ts";
 import type { TaskKey } from "../task/task-id.ts";
-import type { StatusSnapshot, Task } from "../task/task.ts";
+import type { Task } from "../task/task.ts";
 import type { Nats } from "./connection.ts";
-import { apiCodes, hasApiCode, isTransient, OutcomeUnknown, WriteConflict } from "./errors.ts";
+import { isTransient, OutcomeUnknown, WriteConflict } from "./errors.ts";
 import { statusStream, statusSubject } from "./names.ts";
 import { patienceMs, withPatience } from "./patience.ts";
 import type { Publisher } from "./publisher.ts";
@@ -43,13 +43,11 @@ export interface StoredRecord {
 
 /** The status bucket over a connection. */
 export function createStatusRecords(nats: Nats): StatusRecords {
-  const { manager, publisher } = nats;
+  const { manager, publisher, leaderReads } = nats;
 
   const readNow = async (key: TaskKey): Promise<Task | undefined> => {
-    const message = await manager.streams
-      .getMessage(statusStream, { last_by_subj: statusSubject(key) })
-      .catch(noMessage);
-    return message === null || message.data.length === 0 ? undefined : taskFromRecord(key, message);
+    const message = await leaderReads.read(statusStream, { last_by_subj: statusSubject(key) });
+    return message === undefined || message.data.length === 0 ? undefined : taskFromRecord(key, message);
   };
   const read = (key: TaskKey, signal?: AbortSignal) => withPatience(() => readNow(key), { signal });
 
@@ -116,12 +114,6 @@ export function decodeRecord(data: Uint8Array): StoredRecord {
   return { head, status };
 }
 
-/** The record as its readers see it. */
-export function snapshotFromRecord(key: TaskKey, revision: number, { head, status }: StoredRecord): StatusSnapshot {
-  const { state, change, expireMs } = head;
-  return { key, revision, state, change, expireMs: Number(expireMs), bytes: status };
-}
-
 function encodeRecord(draft: Draft): Uint8Array {
   const mutable = toBinary(TaskStatusSchema, draft.mutable);
   const { immutable } = draft.from;
@@ -144,9 +136,4 @@ function taskFromRecord(key: TaskKey, message: StoredMsg): Task {
 
 function taskFromDraft({ from, head, mutable }: Draft, revision: number): Task {
   return { key: from.key, revision, head, immutable: from.immutable, mutable };
-}
-
-function noMessage(error: unknown): null {
-  if (hasApiCode(error, apiCodes.messageNotFound)) return null;
-  throw error;
 }

@@ -11,7 +11,7 @@ import { type QueueRecord, QueueRecordSchema } from "../gen/taskwatch/storage/v1
 import { TaskError } from "../task/errors.ts";
 import { createTaskIds, type TaskIds } from "../task/task-id.ts";
 import type { Nats } from "./connection.ts";
-import { apiCodes, hasApiCode, WriteConflict } from "./errors.ts";
+import { WriteConflict } from "./errors.ts";
 import { metaStream, metaSubject, queueFromJobStream } from "./names.ts";
 import { withPatience } from "./patience.ts";
 import { type Difference, ensureBuckets, ensureQueue } from "./topology.ts";
@@ -131,14 +131,9 @@ class QueueDirectory {
 }
 
 /** Reads a key of the meta bucket from its leader. */
-async function readMeta({ manager }: Nats, key: string): Promise<Uint8Array | undefined> {
-  const message = await withPatience(() =>
-    manager.streams.getMessage(metaStream, { last_by_subj: metaSubject(key) }).catch((error: unknown) => {
-      if (hasApiCode(error, apiCodes.messageNotFound)) return null;
-      throw error;
-    }),
-  );
-  return message === null || message.data.length === 0 ? undefined : message.data;
+async function readMeta({ leaderReads }: Nats, key: string): Promise<Uint8Array | undefined> {
+  const message = await withPatience(() => leaderReads.read(metaStream, { last_by_subj: metaSubject(key) }));
+  return message === undefined || message.data.length === 0 ? undefined : message.data;
 }
 
 /** The value of a key, made if there is none. Of many who make it at once, one wins, and all get that one's. */

@@ -1,8 +1,8 @@
 import type { BatchGetStatusRequest, GetStatusRequest } from "../gen/taskwatch/v1/task_service_pb.ts";
 import { TaskError, taskNotFound } from "../task/errors.ts";
 import { taskKeyFromId } from "../task/task-id.ts";
-import type { StatusReader } from "../view/read-status.ts";
 import type { StatusSnapshot } from "../task/task.ts";
+import type { StatusReader } from "../view/read-status.ts";
 import type { Caller } from "./operations.ts";
 
 /** Reads one status. */

@@ -7,6 +7,7 @@ import { TaskError, toTaskError } from "../task/errors.ts";
 import { type Submission, submissionFromRequest } from "../task/submission.ts";
 import { taskIdFromKey, type TaskKey } from "../task/task-id.ts";
 import { type FreshTask, snapshotOfTask, type StatusSnapshot, type Task, taskFromFresh } from "../task/task.ts";
+import type { StatusReader } from "../view/read-status.ts";
 import type { Caller, Submitted } from "./operations.ts";
 
 /** What submitting needs. */
@@ -14,6 +15,7 @@ export interface SubmitPorts {
   readonly store: Store;
   readonly jobs: Jobs;
   readonly records: StatusRecords;
+  readonly reader: Pick<StatusReader, "mayHaveRecord">;
   /** Shows the task to readers of this process at once, rather than when NATS tells of it. */
   readonly addFresh: (task: FreshTask) => void;
   /** Where a watch continues that has seen this status. */
@@ -81,7 +83,8 @@ async function accept(ports: SubmitPorts, request: SubmitTaskRequest, context: S
   });
   const { key } = submission.task;
   if (submission.repeatable) {
-    const earlier = await ports.records.read(key, signal);
+    const mayBeThere = await ports.reader.mayHaveRecord(key, signal);
+    const earlier = mayBeThere ? await ports.records.read(key, signal) : undefined;
     if (earlier !== undefined)
       return repeat(ports, submission, { task: earlier, fingerprint: earlier.head.fingerprint });
   }

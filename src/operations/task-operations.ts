@@ -41,6 +41,7 @@ export function createTaskOperations(options: TaskOperationsOptions): Operations
     store,
     jobs,
     records,
+    reader,
     observer,
     nowMs,
     addFresh: view.addFresh.bind(view),

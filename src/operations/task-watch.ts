@@ -31,7 +31,7 @@
 import { GoingAwayEvent_Reason, RemovedEvent_Reason } from "../gen/taskwatch/v1/task_service_pb.ts";
 import { TaskError } from "../task/errors.ts";
 import type { TaskKey } from "../task/task-id.ts";
-import { hasEnded, type StatusSnapshot, taskIdOf } from "../task/task.ts";
+import { hasEnded, taskIdOf } from "../task/task.ts";
 import type { IndexedStatus } from "../view/index-store.ts";
 import type { View } from "../view/view.ts";
 import type { Watch, WatchEvent } from "./operations.ts";
@@ -79,14 +79,11 @@ export class TaskWatch implements Watch, WatchedTaskOwner {
   readonly minIntervalMs: number;
   readonly #options: TaskWatchOptions;
   readonly #progress: WatchProgress;
-  /** Everything up to here is in what was found. */
-  readonly #cutRevision: number;
   readonly #tasks: readonly WatchedTask[];
   /** Those whose found status is to be sent. */
-  readonly #owed: readonly WatchedTask[];
+  readonly #owed: Set<WatchedTask>;
   readonly #due = new Set<WatchedTask | Bookmark>();
   readonly #leaveMs: number;
-  #nextOwed = 0;
   #isOpened = false;
   #bookmark: Bookmark | undefined;
   #dueBytes = 0;
@@ -103,11 +100,10 @@ export class TaskWatch implements Watch, WatchedTaskOwner {
     const { view, scope, resume, limits, minIntervalMs, keys } = options;
     this.#options = options;
     this.minIntervalMs = minIntervalMs;
-    this.#cutRevision = view.appliedRevision;
-    this.#progress = new WatchProgress({ scope, resume, length: keys.length, cutRevision: this.#cutRevision });
+    this.#progress = new WatchProgress({ scope, resume, length: keys.length, cutRevision: view.appliedRevision });
     this.#leaveMs = performance.now() + limits.maxAgeMs * (0.9 + Math.random() * 0.2);
     this.#tasks = keys.map((key, position) => this.#begin(key, position));
-    this.#owed = this.#tasks.filter(({ isOwed }) => isOwed);
+    this.#owed = new Set(this.#tasks.filter(({ isOwed }) => isOwed));
     this.#scheduleTick(bookmarkPauseMs(limits));
   }
 
@@ -141,8 +137,10 @@ export class TaskWatch implements Watch, WatchedTaskOwner {
 
   enqueue(task: WatchedTask): void {
     if (this.#isReleased) return;
-    this.#due.delete(task);
+    const hadPlace = this.#due.delete(task);
     this.#due.add(task);
+    // What a bookmark stands for is now in what comes after it.
+    if (hadPlace && this.#bookmark !== undefined) this.#enqueueBookmark(this.#bookmark);
     if (this.#dueBytes > this.#options.limits.maxDueBytes) this.#finish(this.#slowReader());
     this.#wake();
   }
@@ -178,13 +176,11 @@ export class TaskWatch implements Watch, WatchedTaskOwner {
   }
 
   #takeOwed(): WatchEvent | undefined {
-    while (this.#nextOwed < this.#owed.length) {
-      const task = this.#owed[this.#nextOwed];
-      this.#nextOwed += 1;
-      if (task?.isOwed !== true) continue;
+    for (const task of this.#owed) {
+      this.#owed.delete(task);
       const status = this.#options.view.get(task.key);
-      // It may have lost its place just now, or be about to: what is newer than the cut comes by itself.
-      if (!this.#isStillOwed(task, status)) continue;
+      // It may have moved, also while it was looked for: then it queues with its new status.
+      if (!task.isOwed) continue;
       if (status === undefined) return this.#sendRemoval(task, "expired");
       return this.#sendStatus(task, { kind: "status", status, writtenMs: undefined, snapshot: true });
     }
@@ -203,10 +199,6 @@ export class TaskWatch implements Watch, WatchedTaskOwner {
       if (due?.kind === "removed") return this.#sendRemoval(item, due.reason);
     }
     return undefined;
-  }
-
-  #isStillOwed(task: WatchedTask, status: StatusSnapshot | undefined): boolean {
-    return task.isOwed && (status === undefined || status.revision <= this.#cutRevision);
   }
 
   #sendStatus(task: WatchedTask, { status, snapshot, writtenMs }: Due & { readonly kind: "status" }): WatchEvent {
@@ -239,10 +231,10 @@ export class TaskWatch implements Watch, WatchedTaskOwner {
     this.#progress.noteEnd(task.position);
   }
 
-  #enqueueBookmark(): void {
+  #enqueueBookmark(bookmark: Bookmark = { revision: this.#options.view.appliedRevision }): void {
     if (this.#bookmark !== undefined) this.#due.delete(this.#bookmark);
-    this.#bookmark = { revision: this.#options.view.appliedRevision };
-    this.#due.add(this.#bookmark);
+    this.#bookmark = bookmark;
+    this.#due.add(bookmark);
   }
 
   #scheduleTick(delayMs: number): void {
@@ -288,6 +280,7 @@ export class TaskWatch implements Watch, WatchedTaskOwner {
     this.#isReleased = true;
     this.#timer?.cancel();
     for (const task of this.#tasks) task.end();
+    this.#owed.clear();
     this.#due.clear();
     this.#options.onReleased();
   }

@@ -78,6 +78,10 @@ export class FollowingView implements View {
     return this.#state.get(key);
   }
 
+  mayHaveRecord(key: TaskKey): boolean {
+    return this.#state.mayHaveRecord(key);
+  }
+
   addFresh(task: FreshTask): void {
     this.#state.addFresh(task);
   }

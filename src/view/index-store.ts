@@ -36,7 +36,7 @@ export interface IndexStoreOptions {
   readonly onTrouble: (what: string, detail: string) => void;
 }
 
-/** A terminal record that is not there may have gone a little before its time, by another clock than ours. */
+/** The store forgets by another clock than ours: a record may be gone a little before its time, or still be there after it. */
 const expirySlackMs = 60_000;
 const pageBytes = 4_096;
 
@@ -44,7 +44,7 @@ const pageBytes = 4_096;
  * All statuses, in a SQLite database in memory: what gets, lists and the snapshots of watches are answered from.
  *
  * Records win over fresh tasks, later revisions over earlier ones, and QUEUED over SCHEDULED; whatever comes late is
- * ignored, so changes may be applied again. Rows whose time is over are absent at once, and gone with the next `expire`.
+ * ignored, so changes may be applied again. Rows whose time is over are absent at once, and gone with an `expire` a minute later.
  *
  * There is no journal: after an exception the index is to be cleared.
  */
@@ -93,9 +93,17 @@ export class IndexStore {
     });
   }
 
-  /** Removes up to `limit` tasks whose time is over and returns them. */
+  /** Whether a record of the task may be stored: there is one here, or its time was over only lately. */
+  mayHaveRecord(key: TaskKey): boolean {
+    const scope = this.scopes.find(key.namespace, key.queue);
+    const row = scope && (this.#statements.find.get(key.suffix, scope.id) as FoundRow | undefined);
+    return row !== undefined && row[2] > 0;
+  }
+
+  /** Removes up to `limit` tasks whose time was over a minute ago and returns them. */
   expire(limit: number): TaskKey[] {
-    const ids = this.#statements.expired.all(this.#options.nowMs(), limit) as unknown as [number][];
+    const beforeMs = this.#options.nowMs() - expirySlackMs;
+    const ids = this.#statements.expired.all(beforeMs, limit) as unknown as [number][];
     return ids.length === 0 ? [] : this.#inTransaction(() => ids.map(([id]) => this.#remove(id)));
   }
 

@@ -39,6 +39,8 @@ export interface StatusReader {
    * NOT_READY and STORE_UNAVAILABLE.
    */
   bringIn(keys: readonly TaskKey[], signal: AbortSignal): Promise<void>;
+  /** False only if there certainly is no record of a task now: then nobody needs to be asked for it. */
+  mayHaveRecord(key: TaskKey, signal: AbortSignal): Promise<boolean>;
   /** Whether the store has reached a revision. A leader that says no is asked again: it may have been elected just now. */
   hasReached(revision: number, signal: AbortSignal): Promise<boolean>;
 }
@@ -105,6 +107,10 @@ class ViewReader implements StatusReader {
       const task = await this.#locate(key, signal);
       if (task !== undefined) await this.#view.waitFor(task.revision, waitOptions);
     });
+  }
+
+  async mayHaveRecord(key: TaskKey, signal: AbortSignal): Promise<boolean> {
+    return !(await this.#catchUp(signal)) || this.#view.mayHaveRecord(key);
   }
 
   async hasReached(revision: number, signal: AbortSignal): Promise<boolean> {

@@ -103,6 +103,11 @@ export class ViewState {
     return this.#index.get(key);
   }
 
+  mayHaveRecord(key: TaskKey): boolean {
+    if (this.#pending.has(nameOfKey(key))) this.settle();
+    return this.#index.mayHaveRecord(key);
+  }
+
   query(query: TaskQuery): TaskRows {
     this.settle();
     return this.#query(query);

@@ -64,6 +64,11 @@ export interface View extends AsyncDisposable {
   waitFor(revision: number, options: WaitOptions): Promise<void>;
   /** The status of a task; undefined if there is none, or it is not known yet. */
   get(key: TaskKey): IndexedStatus | undefined;
+  /**
+   * Whether the store may have a record of a task, as of `appliedRevision`. Says so for another minute when the time of the
+   * record is over, because the store forgets by its own clock.
+   */
+  mayHaveRecord(key: TaskKey): boolean;
   /** Shows a task that was stored or found just now, rather than when the queue tells of it. */
   addFresh(task: FreshTask): void;
   /** A page of a list, true at `appliedRevision`. */
