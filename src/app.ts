@@ -48,7 +48,7 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
   // Before anything is connected: a mistake of this kind is to be told at once.
   for (const address of [config.grpcAddress, config.httpAddress]) assertMayListen(address, principals);
 
-  const metrics = createProcessMetrics({ roles: ["api"], version });
+  const metrics = createProcessMetrics({ roles: ["api"], version, commit: config.commit });
   const nats = starting.use(await connectNats({ ...natsOptions(config), observer: metrics }));
   const store = await openStore(nats, storeOptions(config, logger));
   const view = starting.use(

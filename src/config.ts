@@ -67,6 +67,7 @@ export const settings = {
     [0, 3_600],
     "How long calls that are under way may take to finish after SIGTERM.",
   ),
+  commit: text("TASKWATCH_COMMIT", "unknown", "The commit that was built, as shown in `taskwatch_build_info`."),
   logLevel: oneOf(
     "TASKWATCH_LOG_LEVEL",
     "info",

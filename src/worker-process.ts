@@ -8,6 +8,8 @@ import { createWorker, type Worker, type WorkerOptions } from "./worker/index.ts
 /** How a worker process is set up. */
 export interface WorkerProcessOptions extends Omit<WorkerOptions, "observer" | "version" | "logger"> {
   readonly logger: NonNullable<WorkerOptions["logger"]>;
+  /** The commit that was built, to be shown. Default "unknown". */
+  readonly commit?: string | undefined;
   /** `host:port` of metrics and health. Unset: none are served. */
   readonly adminAddress?: string | undefined;
   /** Bearer token that `/metrics` asks for. */
@@ -24,7 +26,7 @@ export interface WorkerProcess extends AsyncDisposable {
 /** Starts a worker. Rejects, with nothing left behind, as `Worker.start` does, and if the admin port cannot be listened on. */
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
   await using starting = new AsyncDisposableStack();
-  const metrics = createProcessMetrics({ roles: ["worker"], version });
+  const metrics = createProcessMetrics({ roles: ["worker"], version, commit: options.commit ?? "unknown" });
   const nats = { ...(typeof options.nats === "string" ? { url: options.nats } : options.nats), observer: metrics };
   const worker = starting.use(createWorker({ ...options, nats, version, observer: metrics }));
   metrics.collectWorkers(() => [worker.figures()]);

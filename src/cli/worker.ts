@@ -93,6 +93,7 @@ function optionsFrom(flags: WorkerFlags, { environment }: Io): Omit<WorkerProces
     queue: flags.queue,
     adminAddress: flags.admin ?? setting("ADMIN_ADDRESS"),
     adminToken: setting("ADMIN_TOKEN"),
+    commit: setting("COMMIT"),
     ...(flags.slots !== undefined && { slots: flags.slots }),
     ...(flags.name !== undefined && { name: flags.name }),
     ...(drainTimeoutMs !== undefined && { drainTimeoutMs }),

@@ -3,8 +3,11 @@ import { ListValueSchema, NullValue, StructSchema, ValueSchema } from "@bufbuild
 
 import { invalidArgument } from "./taskwatch-error.ts";
 
-/** A JSON value nested deeper than this is refused, here as by the service. */
-const maxDepth = 100;
+/**
+ * A JSON value nested deeper than this is refused. An object is three levels of messages, and readers of protobuf give up after a
+ * hundred: they would refuse the whole call, and with it everybody else's tasks.
+ */
+const maxDepth = 30;
 
 const { Varint, Bit64, LengthDelimited } = WireType;
 const value = ValueSchema.field;

@@ -1,5 +1,3 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { durationMs } from "@bufbuild/protobuf/wkt";
 /**
  * Jobs: the messages that stand for waiting tasks.
  *
@@ -7,6 +5,8 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
  * every subject the task might be on, whatever the kind and priority: a second submission under the same id is refused by
  * the server, however the two race.
  */
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { StoredMsg } from "@nats-io/jetstream";
 import { headers, type MsgHdrs } from "@nats-io/transport-node";
 

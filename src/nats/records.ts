@@ -1,10 +1,10 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 /**
  * The status bucket: one record a task, written only by compare-and-set, read from the leader.
  *
  * A record's value is its head followed by the encoded status. Readers hand the status slice on as it is.
  */
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { StoredMsg } from "@nats-io/jetstream";
 import { headers, type MsgHdrs } from "@nats-io/transport-node";
 

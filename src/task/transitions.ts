@@ -1,5 +1,5 @@
 /**
- * The state machine of a task. This table is the whole of it: the record codec refuses to write anything else.
+ * The state machine of a task. This table is the whole of it: no draft of a record can be made of any other step.
  *
  * A fresh task has no record. It is QUEUED while its job is on the stream, or SCHEDULED while its delayed message is, and
  * only the first write that takes it out of there makes the record. Terminal states lead nowhere: running a task again

@@ -5,7 +5,7 @@ import { catalogue, type Role } from "./catalogue.ts";
 import { type Collectors, createCollectors } from "./collectors.ts";
 import { createInstruments, duration, type Instruments } from "./instruments.ts";
 import { boundedQueueLimit, recordWriters, watchEndReasons, watchMessageKinds, writeResults } from "./label-values.ts";
-import { registerProcessMetrics } from "./process-metrics.ts";
+import { type Build, registerProcessMetrics } from "./process-metrics.ts";
 import { createRpcMetrics, type RpcMetrics } from "./rpc-metrics.ts";
 import { createTaskMetrics, type TaskMetrics } from "./task-metrics.ts";
 
@@ -55,15 +55,9 @@ export interface MetricsOptions {
 }
 
 /** Makes all metrics of a process, those of the process itself included, on a registry of their own. Once per process. */
-export function createProcessMetrics({
-  roles,
-  version,
-}: {
-  readonly roles: readonly Role[];
-  readonly version: string;
-}): Metrics {
+export function createProcessMetrics({ roles, ...build }: Build & { readonly roles: readonly Role[] }): Metrics {
   const registry = new Registry();
-  registerProcessMetrics(registry, { version });
+  registerProcessMetrics(registry, build);
   return createMetrics({ registry, roles });
 }
 

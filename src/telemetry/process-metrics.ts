@@ -5,8 +5,8 @@ import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
 /** What is running. */
 export interface Build {
   readonly version: string;
-  /** The commit it was built from; `unknown` when that was not said. */
-  readonly commit?: string;
+  /** The commit it was built from. */
+  readonly commit: string;
 }
 
 /** The library's process metrics that are reported; the others are of little use, or break naming rules. */
@@ -34,7 +34,7 @@ export const processMetricNames = ["taskwatch_build_info", "nodejs_eventloop_act
  * Reports what is running and how the process is doing. Once per process: it watches the event loop and the garbage
  * collector from then on.
  */
-export function registerProcessMetrics(registry: Registry, { version, commit = "unknown" }: Build): void {
+export function registerProcessMetrics(registry: Registry, { version, commit }: Build): void {
   const [buildInfo, eventLoopActive] = processMetricNames;
   new Gauge({
     name: buildInfo,

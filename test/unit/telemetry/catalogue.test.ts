@@ -44,7 +44,7 @@ test("a usual process stays near a thousand series, API and worker alike", async
   for (const role of ["api", "worker"] as const) {
     const registry = new Registry();
     const metrics = createMetrics({ registry, roles: [role] });
-    registerProcessMetrics(registry, { version: "1.2.3" });
+    registerProcessMetrics(registry, { version: "1.2.3", commit: "abc" });
     const methods = Array.from({ length: 20 }, (_, index) => `Method${index}`);
     metrics.rpcMethods(methods.map((method) => ({ service: "taskwatch.v1.TaskService", method, type: "unary" })));
     exercise(metrics, { queues, types });

@@ -22,7 +22,7 @@ test("exactly the allowed process metrics are reported, with values", async () =
 
 test("the busy time of the event loop only grows, however often it is read", async () => {
   const registry = new Registry();
-  registerProcessMetrics(registry, { version: "1.2.3" });
+  registerProcessMetrics(registry, { version: "1.2.3", commit: "abc" });
   const read = async (): Promise<number> =>
     valueOf(await registry.metrics(), "nodejs_eventloop_active_seconds_total") ?? Number.NaN;
   const seen = [await read(), await read()];
@@ -36,7 +36,7 @@ test("the busy time of the event loop only grows, however often it is read", asy
 
 test("all process metrics carry base units and no labels of unbounded values", async () => {
   const registry = new Registry();
-  registerProcessMetrics(registry, { version: "1.2.3" });
+  registerProcessMetrics(registry, { version: "1.2.3", commit: "abc" });
   const labels = new Set(parseExposition(await registry.metrics()).flatMap((series) => Object.keys(series.labels)));
   expect([...labels].toSorted()).toEqual(["commit", "node_version", "version"]);
 });

@@ -598,7 +598,7 @@ export const StatusEventSchema: GenMessage<StatusEvent> = /*@__PURE__*/
 
 /**
  * Everything up to `revision` was sent. Comes after the snapshot and then about every 10 s, so it is also the sign of life:
- * 35 s of silence mean that the connection is dead.
+ * 35 s of silence mean that the connection is dead, or that the server has lost touch with the store: resume elsewhere.
  *
  * @generated from message taskwatch.v1.BookmarkEvent
  */
@@ -1114,8 +1114,9 @@ export const TaskService: GenService<{
    * Sends the current status of each watched task at once and then every change, until the last of them has ended.
    *
    * Changes of one task arrive in order and never twice, also across a resume; a slow reader may be given a later
-   * status in place of several (`merged` counts them), but never misses the end. The stream ends OK only after a
-   * terminal status of every watched task, or after a `removed` or `going_away` message.
+   * status in place of several (`merged` counts them), but never misses the end. The stream ends OK only once every
+   * watched task has ended or was removed and the watcher was told so, now or before its `resume_token`; or after a
+   * `going_away` message.
    *
    * @generated from rpc taskwatch.v1.TaskService.WatchStatus
    */

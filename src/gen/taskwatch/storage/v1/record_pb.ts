@@ -2,8 +2,8 @@
 // @generated from file taskwatch/storage/v1/record.proto (package taskwatch.storage.v1, syntax proto3)
 /* eslint-disable */
 
-// What Taskwatch keeps on NATS. Evolved apart from the API: a field is only ever added, and a reader that meets an
-// unknown version refuses it rather than guess.
+// What Taskwatch keeps on NATS. Evolved apart from the API: fields are only ever added, and a reader ignores those that
+// it does not know.
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
@@ -297,7 +297,7 @@ export type PageToken = Message<"taskwatch.storage.v1.PageToken"> & {
   taskId: string;
 
   /**
-   * What was listed: 8 bytes of SHA-256 over the namespace and the request without its token.
+   * What was listed: 8 bytes of SHA-256 over the namespace and what was asked for.
    *
    * @generated from field: fixed64 scope = 3;
    */
