@@ -39,6 +39,8 @@ export interface Nats extends AsyncDisposable {
   readonly leaderReads: LeaderReads;
   /** Whether the connection stands. */
   readonly connected: boolean;
+  /** Calls back whenever the connection was made again, until the function that is returned is called. */
+  onReconnected(listener: () => void): () => void;
   readonly requestTimeoutMs: number;
   /** Sends what is still to be sent, then closes. */
   [Symbol.asyncDispose](): Promise<void>;
@@ -66,6 +68,7 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
   const jetStream = jetstream(connection, clientOptions);
   const manager = await jetstreamManager(connection, { ...clientOptions, checkAPI: false });
   const publisher = createPublisher({ connection, observer, inboxPrefix: options.inboxPrefix });
+  const listeners = new Set<() => void>();
   let connected = true;
 
   const follow = async () => {
@@ -75,6 +78,7 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
       } else if (status.type === "reconnect") {
         connected = true;
         observer?.natsReconnected();
+        for (const listener of listeners) listener();
       }
     }
   };
@@ -89,6 +93,10 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
     requestTimeoutMs,
     get connected() {
       return connected;
+    },
+    onReconnected(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
     },
     async [Symbol.asyncDispose]() {
       // Draining waits for the server, which may be gone: then there is nothing to wait for.

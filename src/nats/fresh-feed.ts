@@ -78,13 +78,14 @@ class Follower implements FreshFeed {
         else events.onTrouble("subscription to queue events failed", error.message);
       },
     });
+    const ignoreReconnects = nats.onReconnected(() => this.#hurry());
     this.#stopping.signal.addEventListener("abort", () => {
+      ignoreReconnects();
       subscription.unsubscribe();
       this.#hurry();
       resolve();
     });
     void this.#survey(resolve);
-    void this.#followConnection();
   }
 
   stop(): void {
@@ -188,13 +189,6 @@ class Follower implements FreshFeed {
     this.#hurry = () => hurry.abort();
     if (this.#isStopped()) return;
     await sleep(ms, undefined, { signal: hurry.signal }).catch(() => undefined);
-  }
-
-  async #followConnection(): Promise<void> {
-    for await (const status of this.#nats.connection.status()) {
-      if (this.#isStopped()) return;
-      if (status.type === "reconnect") this.#hurry();
-    }
   }
 }
 

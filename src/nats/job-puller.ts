@@ -70,6 +70,7 @@ class CreditPuller implements JobPuller {
   readonly #lines: readonly Line[];
   readonly #timer: NodeJS.Timeout;
   readonly #turns = new Turns();
+  readonly #ignoreReconnects: () => void;
   #review: NodeJS.Timeout | undefined;
   #subscription: Subscription;
   #inbox: string;
@@ -92,7 +93,7 @@ class CreditPuller implements JobPuller {
     }));
     [this.#inbox, this.#subscription] = this.#listen();
     this.#timer = setInterval(() => this.#onTurn(), turnMs).unref();
-    void this.#followConnection();
+    this.#ignoreReconnects = options.nats.onReconnected(() => this.#restart("reconnected"));
     this.offer();
   }
 
@@ -119,6 +120,7 @@ class CreditPuller implements JobPuller {
     this.#stopped = true;
     clearInterval(this.#timer);
     clearTimeout(this.#review);
+    this.#ignoreReconnects();
     // Without interest in the inbox, the server forgets the pulls that stand; what it has sent before is still read. That
     // fails when the connection is closed, and then nothing comes either.
     await this.#subscription.drain().catch(() => undefined);
@@ -228,13 +230,6 @@ class CreditPuller implements JobPuller {
     this.#restartedMs = performance.now();
     for (const line of this.#lines) line.asked = 0;
     this.offer();
-  }
-
-  async #followConnection(): Promise<void> {
-    for await (const status of this.#options.nats.connection.status()) {
-      if (this.#stopped) return;
-      if (status.type === "reconnect") this.#restart("reconnected");
-    }
   }
 }
 

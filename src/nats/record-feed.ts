@@ -106,17 +106,18 @@ class Follower {
 
   async run(): Promise<void> {
     const { signal } = this.#stopping;
-    void this.#followConnection();
+    const ignoreReconnects = this.#nats.onReconnected(() => this.#endSession("reconnected"));
     while (!this.#isStopped()) {
       try {
         const why = await this.#session();
         if (!this.#isStopped()) this.#events.onRestart(why);
       } catch (error) {
-        if (this.#isStopped()) return;
+        if (this.#isStopped()) break;
         this.#events.onTrouble("status feed failed", error instanceof Error ? error.message : String(error));
         await sleep(250 + Math.random() * 750, undefined, { signal }).catch(() => undefined);
       }
     }
+    ignoreReconnects();
   }
 
   /** One consumer from its making to its end; returns why it ended. */
@@ -204,12 +205,6 @@ class Follower {
   }
 
   /** What came while the connection was lost is lost: waiting for silence would only take longer. */
-  async #followConnection(): Promise<void> {
-    for await (const status of this.#nats.connection.status()) {
-      if (this.#isStopped()) return;
-      if (status.type === "reconnect") this.#endSession("reconnected");
-    }
-  }
 }
 
 function consumerConfig(inbox: string, appliedRevision: number) {
