@@ -28,7 +28,9 @@ export function createLeaderReads(manager: JetStreamManager): LeaderReads {
       return undefined;
     }
     if (waiting.length >= maxWaiting) throw storeUnavailable(new Error("too many reads wait for NATS"));
-    return new Promise((resolve) => waiting.push(resolve));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    waiting.push(resolve);
+    return promise;
   };
   const leave = (): void => {
     const next = waiting.shift();

@@ -82,12 +82,19 @@ async function watchToTheEnd(client: TaskwatchClient, taskId: string, signal: Ab
 
 async function askAll(client: TaskwatchClient, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    for await (const { taskId } of client.list({ queues: [queue] })) {
-      await client.get(taskId);
-      if (signal.aborted) return;
+    await askOnce(client, signal);
+    await sleep(50);
+  }
+}
+
+async function askOnce(client: TaskwatchClient, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const { taskId } of client.list({ queues: [queue], pageSize: 50, signal })) {
+      await client.get(taskId, { signal });
     }
     // One that is refused, so that there are errors to count.
-    await client.get("no-such-task").catch(() => undefined);
-    await sleep(50);
+    await client.get("no-such-task", { signal }).catch(() => undefined);
+  } catch (error) {
+    if (!signal.aborted) throw error;
   }
 }

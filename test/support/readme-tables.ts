@@ -62,7 +62,7 @@ function firstSentence(source: string, method: string): string {
 
 function errorRows(): string[][] {
   return Object.entries(reasons).map(([reason, { meaning }]) => {
-    const code = grpcCodes[codeOfReason[reason as Reason]] ?? "";
+    const code = grpcCodes[codeOfReason[reason as Reason]];
     return [`\`${reason}\``, code.replaceAll(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase(), meaning];
   });
 }
