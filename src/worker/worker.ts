@@ -7,6 +7,7 @@ import { readQueueLeaseMs } from "../nats/queue-lease.ts";
 import { createStatusRecords } from "../nats/records.ts";
 import { openStore } from "../nats/store.ts";
 import { AttemptPool } from "./attempt-pool.ts";
+import { closeNats } from "./close-nats.ts";
 import { HandlerRegistry } from "./handler-registry.ts";
 import { type CompleteWorkerOptions, completeWorkerOptions, type WorkerOptions } from "./worker-options.ts";
 import { WorkerPresence } from "./worker-presence.ts";
@@ -16,6 +17,8 @@ import type { WorkerRuntime } from "./worker-runtime.ts";
 const silenceMs = 15_000;
 /** How often a queue that refuses is looked after. */
 const mendEveryMs = 5_000;
+/** How long a worker that stops tries to record what has become of its tasks. What is not recorded is found to be lost. */
+const recordTimeoutMs = 10_000;
 
 /** Where a worker is in its life. It goes through it once. */
 export type WorkerState = "idle" | "starting" | "running" | "draining" | "stopped";
@@ -210,7 +213,8 @@ class QueueWorker implements Worker {
     const { queue, newQueue, logger } = this.#options;
     const store = await openStore(nats, {
       ...newQueue,
-      onDifference: (difference) => logger?.warn("a setting on NATS is not as wanted", { ...difference }),
+      // What is there is what counts; the service says what it wants.
+      onDifference: (difference) => logger?.debug("a setting on NATS is not the default", { ...difference }),
     });
     await store.queue(queue);
     this.#leaseMs = await readQueueLeaseMs(nats, queue);
@@ -253,18 +257,30 @@ class QueueWorker implements Worker {
     clearInterval(watch);
     this.#draining.abort();
     this.#options.logger?.info("worker drains", { ...this.#fields(), busy: pool.busy });
-    const { signal } = this.#stopping;
-    const timer = setTimeout(() => this.#stopping.abort(), this.#options.drainTimeoutMs);
-    const abortAll = () => pool.abortAll("draining");
-    if (signal.aborted) abortAll();
-    else signal.addEventListener("abort", abortAll, { once: true });
-    await puller.stop();
-    await pool.whenEmpty();
-    clearTimeout(timer);
-    signal.removeEventListener("abort", abortAll);
+    const drainTimer = setTimeout(() => this.#stopping.abort(), this.#options.drainTimeoutMs);
+    // What is on its way is given back while the rest goes on; the connection reads it all before it closes.
+    void puller.stop();
+    await this.#untilEmpty(pool);
+    clearTimeout(drainTimer);
     unfollowHints();
     await presence.stop();
-    await nats[Symbol.asyncDispose]();
+    await closeNats(nats);
+  }
+
+  /** Waits for all attempts to be recorded; once the worker stops, for no longer than that may take on a NATS that answers. */
+  async #untilEmpty(pool: AttemptPool): Promise<void> {
+    const { signal } = this.#stopping;
+    const { promise: givenUp, resolve: giveUp } = Promise.withResolvers<void>();
+    let timer: NodeJS.Timeout | undefined;
+    const hurry = () => {
+      pool.abortAll("draining");
+      timer = setTimeout(giveUp, this.#options.settleTimeoutMs + recordTimeoutMs);
+    };
+    if (signal.aborted) hurry();
+    else signal.addEventListener("abort", hurry, { once: true });
+    await Promise.race([pool.whenEmpty(), givenUp]);
+    clearTimeout(timer);
+    signal.removeEventListener("abort", hurry);
   }
 
   #fields(): { readonly worker: string; readonly queue: string } {

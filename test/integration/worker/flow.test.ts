@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 
 import { WorkerSchema } from "../../../src/gen/taskwatch/v1/queue_service_pb.ts";
 import { Priority, TaskState } from "../../../src/gen/taskwatch/v1/task_pb.ts";
-import type { WorkerObserver } from "../../../src/worker/index.ts";
+import { createWorker, type WorkerObserver } from "../../../src/worker/index.ts";
 import { startProjectProcess } from "../../support/child-process.ts";
 import { eventually } from "../../support/eventually.ts";
 import { openLedger } from "../../support/ledger.ts";
@@ -103,21 +103,32 @@ test("high goes before normal, and normal before low", async () => {
 
 test("a lower priority is not kept waiting for jobs that others have taken", async () => {
   await using bench = await openBench(server.url);
-  const gate = Promise.withResolvers<void>();
-  await bench.start(() => gate.promise, { slots: 1 });
-  await bench.start(() => gate.promise, { slots: 3 });
   const high = await Promise.all(Array.from({ length: 3 }, () => bench.submit({ priority: Priority.HIGH })));
+  // The first worker sees two of three and knows of one more, which the second one takes.
+  const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let begun = 0;
+  await bench.start(() => gates[begun++]?.promise, { slots: 2 });
+  await eventually("the first to be busy", () => begun === 2);
+  const last = Promise.withResolvers<void>();
+  await bench.start(() => last.promise, { slots: 1 });
   for (const submission of high) await bench.reached(submission, TaskState.RUNNING);
-  const low = await bench.submit({ priority: Priority.LOW });
-  await bench.reached(low, TaskState.RUNNING, 2_000);
-  gate.resolve();
-  expect(stateOf(await bench.ended(low))).toBe("SUCCEEDED");
+  // What both had asked for before they were busy is used up by these.
+  const low = await Promise.all(Array.from({ length: 10 }, () => bench.submit({ priority: Priority.LOW })));
+  await eventually("all of them to be given back", async () => {
+    const info = await bench.deployment.nats.manager.consumers.info(`JOBS_${bench.queue}`, "low");
+    return info.num_waiting === 0;
+  });
+  gates[0]?.resolve();
+  const ended = await Promise.all(low.map((submission) => bench.ended(submission, 2_000)));
+  expect(ended.map(stateOf)).toEqual(Array(10).fill("SUCCEEDED"));
+  gates[1]?.resolve();
+  last.resolve();
 });
 
 test("a task of a type that a worker does not know is left for one that does", async () => {
   await using bench = await openBench(server.url);
   const logger = createRecordingLogger();
-  await bench.start({ known: () => "known" }, { logger });
+  const worker = await bench.start({ known: () => "known" }, { logger });
   const stranger = await bench.submit({ type: "stranger" });
   await bench.submit({ type: "stranger" });
   const noted = () => logger.lines.filter(({ message }) => message === "no handler for tasks of this type");
@@ -125,6 +136,8 @@ test("a task of a type that a worker does not know is left for one that does", a
   expect(stateOf(await bench.ended(await bench.submit({ type: "known" })))).toBe("SUCCEEDED");
   expect(await bench.deployment.records.read(stranger.task.key), "no attempt was counted").toBeUndefined();
   await bench.start({ stranger: () => "taken in" });
+  // While both are there, it may take several turns.
+  await worker.drain();
   const task = await bench.ended(stranger);
   expect(jsonResultOf(task)).toBe("taken in");
   expect(task.mutable.attempts).toHaveLength(1);
@@ -269,3 +282,16 @@ test("what becomes of tasks is told once", async () => {
     ["taskCompleted", { ...labels, outcome: "succeeded", totalSeconds: expect.any(Number) as number }],
   ]);
 });
+
+test("a worker stops in bounded time also when NATS does not answer", async () => {
+  await using own = await startNatsServer();
+  const worker = createWorker({ nats: own.url, queue: "q", handlers: { t: () => {} }, settleTimeoutMs: 100 });
+  await worker.start();
+  process.kill(own.pid, "SIGSTOP");
+  try {
+    await worker.stop();
+    expect(worker.state).toBe("stopped");
+  } finally {
+    process.kill(own.pid, "SIGCONT");
+  }
+}, 20_000);
