@@ -54,7 +54,7 @@ export class WatchProgress {
     if (found.revision === 0) return scheduled.has(position) && found.state !== TaskState.SCHEDULED;
     if (found.visibleRevision <= revision) return false;
     // Where the last change is known, a heartbeat is known for what it is.
-    return change === 0 || found.change !== change ;
+    return change === 0 || found.change !== change || hasEnded(found);
   }
 
   /** The last change that was sent of a task, as found at the beginning; 0 if it is not known. */
