@@ -413,7 +413,7 @@ describe("whatever happens, in whatever order it is read and however often it is
     { what: "one task, with a minimum interval", count: 1, minIntervalMs: 400 },
     { what: "some tasks", count: 4, minIntervalMs: 0 },
     { what: "some tasks, with a minimum interval", count: 4, minIntervalMs: 400 },
-  ])("the contract holds: $what", ({ count, minIntervalMs }) => {
+  ])("the contract holds: $what", { timeout: 60_000 }, ({ count, minIntervalMs }) => {
     const property = fc.property(
       fc.array(step, { maxLength: 60, size: "max" }),
       fc.array(fc.boolean(), { minLength: count, maxLength: count }),
