@@ -117,14 +117,21 @@ export default defineConfig({
   overrides: [
     { files: ["src/*.ts"], rules: importRule("*", { vendorsOnly: true }) },
     { files: ["src/*/**"], rules: importRule("*") },
-    ...Object.keys(mayImport).map((folder) => ({ files: [`src/${folder}/**`], rules: importRule(folder) })),
+    { files: ["src/*/*/**"], rules: importRule("*", { depth: 2 }) },
+    ...Object.keys(mayImport).flatMap((folder) => [
+      { files: [`src/${folder}/*.ts`], rules: importRule(folder) },
+      { files: [`src/${folder}/*/**`], rules: importRule(folder, { depth: 2 }) },
+    ]),
     // Two commands run a whole process in place, and the demo worker is a user of the worker's public face.
-    { files: ["src/cli/serve.ts"], rules: importRule("cli", { files: ["../main.ts", "../app.ts", "../config.ts"] }) },
     {
-      files: ["src/cli/worker.ts", "src/cli/worker-*.ts"],
-      rules: importRule("cli", { files: ["../worker/index.ts", "../worker-process.ts"] }),
+      files: ["src/cli/commands/serve.ts"],
+      rules: importRule("cli", { files: ["main.ts", "app.ts", "config.ts"], depth: 2 }),
     },
-    { files: ["src/dev/demo-*.ts"], rules: importRule("dev", { files: ["../worker/index.ts"] }) },
+    {
+      files: ["src/cli/commands/worker.ts", "src/cli/commands/worker-*.ts"],
+      rules: importRule("cli", { files: ["worker/index.ts", "worker-process.ts"], depth: 2 }),
+    },
+    { files: ["src/dev/demo-*.ts"], rules: importRule("dev", { files: ["worker/index.ts"] }) },
     { files: ["src/config.ts"], rules: { "node/no-process-env": "off" } },
     { files: ["src/main.ts"], rules: { "unicorn/no-process-exit": "off", "eslint/no-restricted-properties": "off" } },
     {
@@ -154,22 +161,24 @@ export default defineConfig({
   ],
 });
 
-/** The dependency rule of one folder; `files` are single files of ours that it may import besides. */
+/**
+ * The dependency rule of one folder; `files` are single files below `src` that it may import besides. `depth` is 2 for the
+ * folders inside it, which may import one another.
+ */
 function importRule(
   folder: string,
-  options: { files?: readonly string[]; vendorsOnly?: boolean } = {},
+  options: { files?: readonly string[]; vendorsOnly?: boolean; depth?: 1 | 2 } = {},
 ): NonNullable<OxlintOverride["rules"]> {
   const folders: readonly string[] = folder in mayImport ? mayImport[folder as keyof typeof mayImport] : [];
   const files = options.files ?? [];
-  const process = ["../main.ts", "../app.ts", "../config.ts"].filter((file) => !files.includes(file));
+  const source = "../".repeat(options.depth ?? 1);
+  const process = ["main.ts", "app.ts", "config.ts", "worker-process.ts"].filter((file) => !files.includes(file));
   const ours = {
     group: [
-      "../*/**",
-      "../../*/**",
-      ...process,
-      ...process.map((file) => `../${file}`),
-      ...folders.flatMap((name) => [`!../${name}/**`, `!../../${name}/**`]),
-      ...files.map((file) => `!${file}`),
+      `${source}*/**`,
+      ...process.map((file) => source + file),
+      ...folders.map((name) => `!${source}${name}/**`),
+      ...files.map((file) => `!${source}${file}`),
     ],
     message: `src/${folder} may import from ${[...folders, ...files].join(", ") || "nothing of ours"}.`,
   };

@@ -1,18 +1,18 @@
 import { Command, Option } from "commander";
 
 import { version } from "../version.ts";
-import { addCancel } from "./cancel.ts";
+import { addCancel } from "./commands/cancel.ts";
+import { addGet } from "./commands/get.ts";
+import { addKey } from "./commands/key.ts";
+import { addList } from "./commands/list.ts";
+import { addServe } from "./commands/serve.ts";
+import { addSubmit } from "./commands/submit.ts";
+import { addWait } from "./commands/wait.ts";
+import { addWatch } from "./commands/watch.ts";
+import { addWorker } from "./commands/worker.ts";
 import { exitCodesHelp } from "./exit-codes.ts";
-import { addGet } from "./get.ts";
 import type { Io } from "./io.ts";
-import { addKey } from "./key.ts";
-import { addList } from "./list.ts";
-import { addServe } from "./serve.ts";
 import type { GlobalOptions, OutputFormat, Session } from "./session.ts";
-import { addSubmit } from "./submit.ts";
-import { addWait } from "./wait.ts";
-import { addWatch } from "./watch.ts";
-import { addWorker } from "./worker.ts";
 
 /** The global options as they were written. */
 export interface GlobalFlags {

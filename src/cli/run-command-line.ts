@@ -1,12 +1,12 @@
 import { CommanderError } from "commander";
 
 import { Interrupted } from "./cli-errors.ts";
-import { reportError } from "./error-report.ts";
 import { exitCodeOf, exitCodes } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { createProgram, type GlobalFlags, globalOptionsFrom } from "./program.ts";
+import { reportError } from "./screen/error-report.ts";
+import { styleOf } from "./screen/style.ts";
 import type { Connection, GlobalOptions, Session } from "./session.ts";
-import { styleOf } from "./style.ts";
 
 /** Runs one command and returns the exit code. Never throws. */
 export async function runCommandLine(words: readonly string[], io: Io): Promise<number> {

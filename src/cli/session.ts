@@ -1,5 +1,5 @@
 import type { TaskwatchClient } from "../client/client.ts";
-import type { TaskStatus } from "../client/task-status.ts";
+import type { TaskStatus } from "../client/status/task-status.ts";
 import type { Io } from "./io.ts";
 
 /** How data is written. */

@@ -4,19 +4,19 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { CancelTaskRequestSchema, TaskService } from "../gen/taskwatch/v1/task_service_pb.ts";
 import { type CallPolicy, type Caller, createCaller } from "./call.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { createGrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
-import { readStatus, readStatuses, type ReadResult } from "./read-statuses.ts";
-import { ResumingWatch } from "./resuming-watch.ts";
-import { statusFromMessage } from "./status-from-message.ts";
-import type { Submission, SubmittedTask } from "./submission.ts";
-import { type BatchLimits, defaultBatchLimits, SubmitBatcher } from "./submit-batcher.ts";
-import { listTasks, type TaskQuery } from "./task-query.ts";
-import type { TaskStatus } from "./task-status.ts";
+import { createGrpcTransport, type GrpcTransportOptions } from "./grpc/grpc-transport.ts";
+import { readStatus, readStatuses, type ReadResult } from "./status/read-statuses.ts";
+import { statusFromMessage } from "./status/status-from-message.ts";
+import { listTasks, type TaskQuery } from "./status/task-query.ts";
+import type { TaskStatus } from "./status/task-status.ts";
+import type { Submission, SubmittedTask } from "./submit/submission.ts";
+import { type BatchLimits, defaultBatchLimits, SubmitBatcher } from "./submit/submit-batcher.ts";
 import { clientClosed, TaskwatchError } from "./taskwatch-error.ts";
 import type { Transport } from "./transport.ts";
-import { WaitGroups } from "./wait-groups.ts";
-import type { Watch, WatchOptions, WatchTarget } from "./watch-event.ts";
-import { requestFromTarget } from "./watch-request.ts";
+import { ResumingWatch } from "./watch/resuming-watch.ts";
+import { WaitGroups } from "./watch/wait-groups.ts";
+import type { Watch, WatchOptions, WatchTarget } from "./watch/watch-event.ts";
+import { requestFromTarget } from "./watch/watch-request.ts";
 
 /** Where the service is, and how patient to be with it. */
 export interface TaskwatchClientOptions extends GrpcTransportOptions {

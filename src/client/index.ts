@@ -6,12 +6,12 @@ export {
   type TaskwatchClientOptions,
 } from "./client.ts";
 export type { Clock } from "./clock.ts";
-export type { GrpcTransportOptions, TlsOptions } from "./grpc-transport.ts";
-export type { ReadResult } from "./read-statuses.ts";
-export { statusToJson } from "./status-to-json.ts";
-export type { RetryOptions, Submission, SubmittedTask } from "./submission.ts";
-export type { BatchLimits } from "./submit-batcher.ts";
-export type { TaskQuery } from "./task-query.ts";
+export type { GrpcTransportOptions, TlsOptions } from "./grpc/grpc-transport.ts";
+export type { ReadResult } from "./status/read-statuses.ts";
+export { statusToJson } from "./status/status-to-json.ts";
+export type { RetryOptions, Submission, SubmittedTask } from "./submit/submission.ts";
+export type { BatchLimits } from "./submit/submit-batcher.ts";
+export type { TaskQuery } from "./status/task-query.ts";
 export {
   type Attempt,
   type AttemptError,
@@ -27,6 +27,6 @@ export {
   type TimeLedger,
   type Wait,
   type WaitReason,
-} from "./task-status.ts";
+} from "./status/task-status.ts";
 export { type FieldViolation, type StatusCode, TaskwatchError } from "./taskwatch-error.ts";
-export type { Interruption, TaskSelector, Watch, WatchEvent, WatchOptions, WatchTarget } from "./watch-event.ts";
+export type { Interruption, TaskSelector, Watch, WatchEvent, WatchOptions, WatchTarget } from "./watch/watch-event.ts";

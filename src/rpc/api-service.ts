@@ -15,7 +15,7 @@ import {
   encodeSubmitTaskResponse,
   encodeSubmitTasksResponse,
   encodeWaitTaskResponse,
-} from "./encode.ts";
+} from "./answers/encode.ts";
 import { maxMessageBytes } from "./limits.ts";
 import type { RequestValidator } from "./validation.ts";
 

@@ -3,14 +3,14 @@ import { type DescMessage, isMessage, type MessageShape } from "@bufbuild/protob
 import { SubmitTasksRequestSchema, type WatchStatusRequest } from "../gen/taskwatch/v1/task_service_pb.ts";
 import type { TaskOperations } from "../operations/operations.ts";
 import { toTaskError } from "../task/errors.ts";
+import type { Principals } from "./access/principals.ts";
+import { createQuotas, type QuotaOptions } from "./access/quotas.ts";
 import { createApiService } from "./api-service.ts";
 import { createCallLog } from "./call-log.ts";
 import { type Call, type Calls, createCalls } from "./calls.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import { methods } from "./methods.ts";
 import type { RpcLogger, RpcObserver } from "./observer.ts";
-import type { Principals } from "./principals.ts";
-import { createQuotas, type QuotaOptions } from "./quotas.ts";
 import { createRequestValidator } from "./validation.ts";
 import { createWatches, type OpenWatch } from "./watches.ts";
 

@@ -1,6 +1,6 @@
 import type { TaskError } from "../task/errors.ts";
+import { createTokenBucket } from "./access/token-bucket.ts";
 import type { RpcLogger, RpcName } from "./observer.ts";
-import { createTokenBucket } from "./token-bucket.ts";
 
 /** Writes a line for each call that failed. */
 export interface CallLog {

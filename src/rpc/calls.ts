@@ -10,13 +10,13 @@
  */
 import type { Caller } from "../operations/operations.ts";
 import { TaskError, toTaskError } from "../task/errors.ts";
+import type { Principal, Principals } from "./access/principals.ts";
+import type { Quotas } from "./access/quotas.ts";
+import { codeOf } from "./answers/errors.ts";
 import type { CallLog } from "./call-log.ts";
-import { codeOf } from "./errors.ts";
 import type { Limits } from "./limits.ts";
 import type { Method } from "./methods.ts";
 import type { Protocol, RpcName, RpcObserver } from "./observer.ts";
-import type { Principal, Principals } from "./principals.ts";
-import type { Quotas } from "./quotas.ts";
 
 /** What `createCalls` needs. All of it is shared between the listeners of a process. */
 export interface CallsOptions {

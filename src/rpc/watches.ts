@@ -1,8 +1,8 @@
 import type { Watch, WatchEvent } from "../operations/operations.ts";
 import { type Reason, TaskError } from "../task/errors.ts";
+import type { Principal, Principals } from "./access/principals.ts";
+import { quotaName } from "./access/quotas.ts";
 import type { RpcObserver, WatchEndReason, WatchMessageKind } from "./observer.ts";
-import type { Principal, Principals } from "./principals.ts";
-import { quotaName } from "./quotas.ts";
 
 /** What `createWatches` needs. */
 export interface WatchesOptions {

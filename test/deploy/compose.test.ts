@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 
 import { configFromEnvironment } from "../../src/config.ts";
 import { findNatsServer } from "../../src/dev/nats-server-binary.ts";
-import { parseApiKeys } from "../../src/rpc/api-keys.ts";
+import { parseApiKeys } from "../../src/rpc/access/api-keys.ts";
 import { type ComposeService, deployFolder, readCompose, readYaml } from "../support/compose.ts";
 import { readDashboards } from "../support/dashboards.ts";
 import { runPromtool } from "../support/prometheus.ts";

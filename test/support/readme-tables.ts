@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 
 import { settings } from "../../src/config.ts";
-import { codeOfReason } from "../../src/rpc/errors.ts";
+import { codeOfReason } from "../../src/rpc/answers/errors.ts";
 import { methods } from "../../src/rpc/methods.ts";
 import { type Reason, reasons } from "../../src/task/errors.ts";
 import { catalogue, type MetricDefinition } from "../../src/telemetry/catalogue.ts";

@@ -1,7 +1,7 @@
+import { createOpenPrincipals } from "../../src/rpc/access/principals.ts";
 import { type Api, type ApiOptions, createApi } from "../../src/rpc/api.ts";
-import { createGrpcServer, type GrpcServer, type GrpcServerOptions } from "../../src/rpc/grpc-server.ts";
-import { createHttpServer, type HttpServer, type HttpServerOptions } from "../../src/rpc/http-server.ts";
-import { createOpenPrincipals } from "../../src/rpc/principals.ts";
+import { createGrpcServer, type GrpcServer, type GrpcServerOptions } from "../../src/rpc/grpc/grpc-server.ts";
+import { createHttpServer, type HttpServer, type HttpServerOptions } from "../../src/rpc/http/http-server.ts";
 import { createRecordingLogger, type RecordingLogger } from "./recording-logger.ts";
 import { createRecordingObserver, type RecordingObserver } from "./recording-observer.ts";
 import type { Listeners } from "./rpc-clients.ts";

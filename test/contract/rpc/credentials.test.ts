@@ -8,10 +8,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { QueueService } from "../../../src/gen/taskwatch/v1/queue_service_pb.ts";
 import { TaskService } from "../../../src/gen/taskwatch/v1/task_service_pb.ts";
-import { createGrpcServer } from "../../../src/rpc/grpc-server.ts";
-import { createHttpServer } from "../../../src/rpc/http-server.ts";
+import { loadPrincipals, type Principals } from "../../../src/rpc/access/principals.ts";
+import { createGrpcServer } from "../../../src/rpc/grpc/grpc-server.ts";
+import { createHttpServer } from "../../../src/rpc/http/http-server.ts";
 import { methods, type Role } from "../../../src/rpc/methods.ts";
-import { loadPrincipals, type Principals } from "../../../src/rpc/principals.ts";
 import { eventually } from "../../support/eventually.ts";
 import { createRecordingLogger } from "../../support/recording-logger.ts";
 import { errorOf, rpcClients, type RpcClient, type WatchError } from "../../support/rpc-clients.ts";

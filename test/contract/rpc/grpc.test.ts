@@ -2,7 +2,7 @@ import { Client, credentials, loadPackageDefinition, type ServiceError, status }
 import { service as healthService, type ServingStatus } from "grpc-health-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { createGrpcServer } from "../../../src/rpc/grpc-server.ts";
+import { createGrpcServer } from "../../../src/rpc/grpc/grpc-server.ts";
 import { eventually } from "../../support/eventually.ts";
 import { type RpcListeners, startRpcListeners } from "../../support/rpc-listeners.ts";
 

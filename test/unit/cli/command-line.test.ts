@@ -4,11 +4,11 @@ import { join } from "node:path";
 
 import { describe, expect, it } from "vitest";
 
-import { keyRoles } from "../../../src/cli/key.ts";
+import { keyRoles } from "../../../src/cli/commands/key.ts";
 import { runCommandLine } from "../../../src/cli/run-command-line.ts";
 import { TaskState } from "../../../src/gen/taskwatch/v1/task_pb.ts";
 import type { ListTasksRequest, SubmitTaskRequest } from "../../../src/gen/taskwatch/v1/task_service_pb.ts";
-import { parseApiKeys } from "../../../src/rpc/api-keys.ts";
+import { parseApiKeys } from "../../../src/rpc/access/api-keys.ts";
 import { roles } from "../../../src/rpc/methods.ts";
 import { eventually } from "../../support/eventually.ts";
 import { Failure, type Script, startScriptedService } from "../client/scripted-service.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { LiveScreen } from "../../../src/cli/live-screen.ts";
+import { LiveScreen } from "../../../src/cli/screen/live-screen.ts";
 import { fakeOutput } from "./fake-io.ts";
 import { screenAfter } from "./fake-terminal.ts";
 

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 
-import { clipText, plainText, textWidth } from "../../../src/cli/screen-text.ts";
-import { plainStyle } from "../../../src/cli/style.ts";
-import { taskDetail } from "../../../src/cli/task-detail.ts";
-import { taskFrame } from "../../../src/cli/task-frame.ts";
-import { progressBar, taskLine } from "../../../src/cli/task-line.ts";
-import { statusTable } from "../../../src/cli/write-statuses.ts";
+import { clipText, plainText, textWidth } from "../../../src/cli/screen/screen-text.ts";
+import { plainStyle } from "../../../src/cli/screen/style.ts";
+import { taskDetail } from "../../../src/cli/screen/task-detail.ts";
+import { taskFrame } from "../../../src/cli/screen/task-frame.ts";
+import { progressBar, taskLine } from "../../../src/cli/screen/task-line.ts";
+import { statusTable } from "../../../src/cli/screen/write-statuses.ts";
 import type { TaskStatus } from "../../../src/client/index.ts";
 import { aStatus, now, secondsAgo } from "./a-status.ts";
 

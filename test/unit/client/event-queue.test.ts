@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { EventQueue } from "../../../src/client/event-queue.ts";
+import { EventQueue } from "../../../src/client/watch/event-queue.ts";
 
 const ended = { value: undefined, done: true };
 

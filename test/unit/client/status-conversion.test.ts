@@ -3,10 +3,10 @@ import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { contentFromValue, valueFromContent } from "../../../src/client/content.ts";
 import { type JsonValue, statusToJson, type TaskStatus } from "../../../src/client/index.ts";
-import { statusFromMessage } from "../../../src/client/status-from-message.ts";
-import { statusToMessage } from "../../../src/client/status-to-json.ts";
+import { statusFromMessage } from "../../../src/client/status/status-from-message.ts";
+import { statusToMessage } from "../../../src/client/status/status-to-json.ts";
+import { contentFromValue, valueFromContent } from "../../../src/client/submit/content.ts";
 import { ContentSchema, TaskStatusSchema } from "../../../src/gen/taskwatch/v1/task_pb.ts";
 
 const states = [

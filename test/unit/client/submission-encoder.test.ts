@@ -3,7 +3,7 @@ import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { SubmissionEncoder } from "../../../src/client/submission-encoder.ts";
+import { SubmissionEncoder } from "../../../src/client/submit/submission-encoder.ts";
 import { ContentSchema } from "../../../src/gen/taskwatch/v1/task_pb.ts";
 import { SubmitTaskRequestSchema } from "../../../src/gen/taskwatch/v1/task_service_pb.ts";
 

@@ -2,8 +2,8 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { describe, expect, it } from "vitest";
 
-import { statusFromMessage } from "../../../src/client/status-from-message.ts";
-import { readAnswer, readAnswers } from "../../../src/client/submit-answer.ts";
+import { statusFromMessage } from "../../../src/client/status/status-from-message.ts";
+import { readAnswer, readAnswers } from "../../../src/client/submit/submit-answer.ts";
 import { TaskState, TaskStatusSchema } from "../../../src/gen/taskwatch/v1/task_pb.ts";
 import { SubmitTaskResponseSchema, SubmitTasksResponseSchema } from "../../../src/gen/taskwatch/v1/task_service_pb.ts";
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { TaskwatchError } from "../../../src/client/index.ts";
 import type { StatusCode } from "../../../src/client/index.ts";
-import { judgeEnd, type TokenSource } from "../../../src/client/watch-verdict.ts";
+import { judgeEnd, type TokenSource } from "../../../src/client/watch/watch-verdict.ts";
 
 const judge = (code: StatusCode, reason: string | undefined, token: TokenSource) =>
   judgeEnd({ error: new TaskwatchError(code, "", { reason }), resumeDelayMs: undefined, livedMs: 0 }, token).kind;

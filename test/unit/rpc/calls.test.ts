@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
+import { createOpenPrincipals } from "../../../src/rpc/access/principals.ts";
+import { createQuotas } from "../../../src/rpc/access/quotas.ts";
 import { createCallLog } from "../../../src/rpc/call-log.ts";
 import { type Call, type Calls, createCalls } from "../../../src/rpc/calls.ts";
 import { type Method, methods } from "../../../src/rpc/methods.ts";
-import { createOpenPrincipals } from "../../../src/rpc/principals.ts";
-import { createQuotas } from "../../../src/rpc/quotas.ts";
 import { TaskError } from "../../../src/task/errors.ts";
 import { createRecordingLogger, type RecordingLogger } from "../../support/recording-logger.ts";
 import { createRecordingObserver, type RecordingObserver } from "../../support/recording-observer.ts";

@@ -30,8 +30,8 @@ import {
   encodeSubmitTasksResponse,
   encodeWaitTaskResponse,
   encodeWatchEvent,
-} from "../../../src/rpc/encode.ts";
-import { itemErrorFrom } from "../../../src/rpc/errors.ts";
+} from "../../../src/rpc/answers/encode.ts";
+import { itemErrorFrom } from "../../../src/rpc/answers/errors.ts";
 import { maxMessageBytes } from "../../../src/rpc/limits.ts";
 import { TaskError } from "../../../src/task/errors.ts";
 import { decodeStatus, hasEnded, type StatusSnapshot } from "../../../src/task/task.ts";

@@ -13,7 +13,7 @@ import {
   messageOf,
   statusBytes,
   taskErrorFromLibrary,
-} from "../../../src/rpc/errors.ts";
+} from "../../../src/rpc/answers/errors.ts";
 import { type Reason, reasons, TaskError } from "../../../src/task/errors.ts";
 
 const schemas = [ErrorInfoSchema, BadRequestSchema, RetryInfoSchema];

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { assertMayListen, formatListenAddress, parseListenAddress } from "../../../src/rpc/listen-address.ts";
+import { assertMayListen, formatListenAddress, parseListenAddress } from "../../../src/listen-address.ts";
 
 describe("a listen address", () => {
   test.each([

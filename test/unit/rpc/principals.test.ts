@@ -5,8 +5,8 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import { ApiKeysError, parseApiKeys } from "../../../src/rpc/api-keys.ts";
-import { createOpenPrincipals, loadPrincipals, type Principals } from "../../../src/rpc/principals.ts";
+import { ApiKeysError, parseApiKeys } from "../../../src/rpc/access/api-keys.ts";
+import { createOpenPrincipals, loadPrincipals, type Principals } from "../../../src/rpc/access/principals.ts";
 import { eventually } from "../../support/eventually.ts";
 import { createRecordingLogger } from "../../support/recording-logger.ts";
 

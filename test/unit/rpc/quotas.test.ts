@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 
-import type { Principal } from "../../../src/rpc/principals.ts";
-import { createQuotas } from "../../../src/rpc/quotas.ts";
-import { createTokenBucket } from "../../../src/rpc/token-bucket.ts";
+import type { Principal } from "../../../src/rpc/access/principals.ts";
+import { createQuotas } from "../../../src/rpc/access/quotas.ts";
+import { createTokenBucket } from "../../../src/rpc/access/token-bucket.ts";
 
 const principal = (name: string): Principal => ({ name, namespace: "n", roles: new Set(), expiresMs: undefined });
 
