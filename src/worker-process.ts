@@ -1,5 +1,5 @@
 /** A worker as a process of its own: with metrics and health on an admin port, if it is given one. */
-import { parseListenAddress } from "./rpc/listen-address.ts";
+import { parseListenAddress } from "./listen-address.ts";
 import { startAdminServer } from "./telemetry/admin-server.ts";
 import { createProcessMetrics, type Metrics } from "./telemetry/metrics.ts";
 import { version } from "./version.ts";
