@@ -89,9 +89,14 @@ export class ModelStore {
       onIndexFailed: fail,
       onTrouble: (what, detail) => fail(`${what}: ${detail}`),
     });
+    this.follow(state);
+    return state;
+  }
+
+  /** Has a view read the store and follow it. */
+  follow(state: ViewState): void {
     this.fill(state);
     this.#followers.add(state);
-    return state;
   }
 
   /** Has a view forget everything and read the store from its beginning. */
@@ -115,14 +120,18 @@ export class ModelStore {
     for (const state of this.#followers) state.addFresh(freshOf(task));
   }
 
-  /** Writes the next state of a task that has not ended. */
-  write(task: ModelTask, state: TaskState): void {
+  /** Writes the next state of a task that has not ended; the views get it as a slice of a larger buffer, if one is named. */
+  write(task: ModelTask, state: TaskState, { inBufferOf = 0 }: { readonly inBufferOf?: number } = {}): void {
     if (isOver(task)) return;
     const { change } = currentOf(task);
     this.revision += 1;
     task.revision = this.revision;
     task.changes.push({ revision: this.revision, change: change + 1, state });
-    for (const follower of this.#followers) follower.addRecord(recordOf(task));
+    const record = recordOf(task);
+    const buffer = Buffer.alloc(record.bytes.length + inBufferOf);
+    buffer.set(record.bytes);
+    const bytes = buffer.subarray(0, record.bytes.length);
+    for (const follower of this.#followers) follower.addRecord({ ...record, bytes });
   }
 
   /** Cancels a task for one who has not seen that it is QUEUED by now: the change has the number of that. */

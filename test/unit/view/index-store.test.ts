@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { TaskState } from "../../../src/gen/taskwatch/v1/task_pb.ts";
@@ -180,4 +180,19 @@ test("knows whether it holds what should still be stored and is not", () => {
   store.write(running, SUCCEEDED);
   writeRecord(index, running, now + 86_400_000);
   expect([index.holdsFromBefore(3), index.holdsFromBefore(4)]).toEqual([false, true]);
+});
+
+test("the record of an id that was taken again replaces all of the old one, if its end was not forgotten yet", () => {
+  const { index } = openIndex();
+  const task = modelTask({ type: "old", labels: { a: "b" } });
+  const store = new ModelStore([task]);
+  store.write(task, SUCCEEDED);
+  writeRecord(index, task, 60_000);
+  const again = { ...modelTask({ type: "new", labels: { c: "d" }, createMs: 2_000 }), key: task.key, revision: 9 };
+  again.changes.push({ revision: 9, change: 3, state: RUNNING });
+  writeRecord(index, again);
+  expect(index.get(task.key)).toMatchObject({ revision: 9, visibleRevision: 9, state: RUNNING });
+  const rows = index.database.prepare("SELECT type, labels, create_ms AS createMs FROM task").all();
+  expect(rows).toEqual([{ type: "new", labels: '["c=d"]', createMs: 2_000 }]);
+  expect(index.database.prepare("SELECT label FROM label").all()).toEqual([{ label: "c=d" }]);
 });

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { TaskState } from "../../../src/gen/taskwatch/v1/task_pb.ts";

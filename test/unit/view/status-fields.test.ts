@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { Priority, TaskState, TaskStatusSchema } from "../../../src/gen/taskwatch/v1/task_pb.ts";
@@ -36,11 +36,8 @@ test("what lists pick tasks by is read as a full decode reads it", () => {
 test("bytes that are no message are refused, and never hang", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
-      try {
-        readFixedFields(bytes);
-      } catch (error) {
-        expect(error).toBeInstanceOf(RangeError);
-      }
+      const outcome = outcomeOf(() => readFixedFields(bytes));
+      expect(outcome === "read" || outcome instanceof RangeError).toBe(true);
       expect(withoutResult(bytes).length).toBeLessThanOrEqual(bytes.length);
     }),
     { numRuns: 2_000 },
@@ -82,3 +79,12 @@ test("a result is left out and everything else stays, wherever the result stands
   );
   expect(withoutResult(head)).toBe(head);
 });
+
+function outcomeOf(work: () => unknown): unknown {
+  try {
+    work();
+    return "read";
+  } catch (error) {
+    return error;
+  }
+}

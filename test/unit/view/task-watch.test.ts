@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { TaskState } from "../../../src/gen/taskwatch/v1/task_pb.ts";
@@ -10,10 +10,10 @@ import { TimerWheel } from "../../../src/operations/timer-wheel.ts";
 import { defaultWatchLimits, type WatchLimits } from "../../../src/operations/watch-limits.ts";
 import type { TaskError } from "../../../src/task/errors.ts";
 import { taskIdOf } from "../../../src/task/task.ts";
-import { isTerminal } from "../../../src/task/transitions.ts";
 import type { ViewState } from "../../../src/view/view-state.ts";
 import { currentOf, isOver, ModelStore, type ModelTask, modelTask } from "../../support/view-model.ts";
 import { wordOf } from "../../support/watch-reader.ts";
+import { WatchWitness } from "../../support/watch-witness.ts";
 
 const { RUNNING, RETRYING, SUCCEEDED, CANCELLING } = TaskState;
 
@@ -113,22 +113,22 @@ describe("a watch", () => {
   test("sends progress at most once in the minimum interval, the latest of it; states and the end at once", () => {
     const task = modelTask();
     const { store, state, watch } = begin([task], { minIntervalMs: 1_000 });
-    const write = (next: TaskState) => {
+    const send = (next: TaskState) => {
       store.write(task, next);
       state.settle();
       return words(takeAll(watch));
     };
     takeAll(watch);
-    expect(write(RUNNING)).toEqual(["RUNNING"]);
-    expect([...write(RUNNING), ...write(RUNNING)]).toEqual([]);
+    expect(send(RUNNING)).toEqual(["RUNNING"]);
+    expect([...send(RUNNING), ...send(RUNNING)]).toEqual([]);
     vi.advanceTimersByTime(950);
     expect(words(takeAll(watch))).toEqual([]);
     vi.advanceTimersByTime(100);
     expect(words(takeAll(watch))).toEqual(["RUNNING+1"]);
-    expect(write(RUNNING)).toEqual([]);
-    expect(write(RETRYING)).toEqual(["RETRYING+1"]);
-    expect(write(RUNNING)).toEqual(["RUNNING"]);
-    expect(write(SUCCEEDED)).toEqual(["SUCCEEDED"]);
+    expect(send(RUNNING)).toEqual([]);
+    expect(send(RETRYING)).toEqual(["RETRYING+1"]);
+    expect(send(RUNNING)).toEqual(["RUNNING"]);
+    expect(send(SUCCEEDED)).toEqual(["SUCCEEDED"]);
     expect(watch.end).toBe("ok");
   });
 
@@ -301,74 +301,6 @@ describe("a watch", () => {
   });
 });
 
-/** What one watcher was sent, over all its streams; every rule of the contract is checked as it comes. */
-class Witness {
-  readonly #tasks: readonly ModelTask[];
-  readonly #last = new Map<string, { readonly revision: number; readonly change: number; readonly readings: number }>();
-  readonly #over = new Set<string>();
-  readonly #holdsBack: boolean;
-  /** How often the view was read anew, and how often before the stream was opened. */
-  #readings = 0;
-  #readingsAtOpen = 0;
-  token: string | undefined;
-
-  constructor(tasks: readonly ModelTask[], { holdsBack }: { readonly holdsBack: boolean }) {
-    this.#tasks = tasks;
-    this.#holdsBack = holdsBack;
-  }
-
-  /** What it knew of heartbeats is lost. */
-  viewWasReadAnew(): void {
-    this.#readings += 1;
-  }
-
-  resumed(): void {
-    this.#readingsAtOpen = this.#readings;
-  }
-
-  get sawAllEnds(): boolean {
-    return this.#over.size === this.#tasks.length;
-  }
-
-  see(event: WatchEvent): void {
-    this.token = event.resumeToken;
-    if (event.kind === "bookmark") this.#checkBookmark(event.revision);
-    if (event.kind !== "status") return;
-    const { status, merged } = event;
-    const taskId = taskIdOf(status);
-    const last = this.#last.get(taskId);
-    expect(this.#over.has(taskId), "nothing comes after the end").toBe(false);
-    if (last !== undefined) {
-      expect(status.revision, "W1").toBeGreaterThanOrEqual(last.revision);
-      const mayRepeat = last.readings !== this.#readings && this.#tasks.length > 1;
-      if (mayRepeat && status.change === last.change) expect(status.revision, "W2").toBeGreaterThan(last.revision);
-      else if (last.revision === 0 && status.revision > 0) expect(status.change).toBeGreaterThanOrEqual(last.change);
-      else expect(status.change, "W2").toBeGreaterThan(last.change);
-    }
-    // What a resume finds moved, among several tasks, moved from it knows not where.
-    const isKnown = last !== undefined && (!event.snapshot || this.#tasks.length === 1);
-    expect(merged, "merged is exact").toBe(isKnown ? Math.max(0, status.change - last.change - 1) : 0);
-    this.#last.set(taskId, { revision: status.revision, change: status.change, readings: this.#readingsAtOpen });
-    if (isTerminal(status.state)) this.#over.add(taskId);
-  }
-
-  /** Once everything is read, the watcher knows how things are. */
-  checkLatest(): void {
-    for (const task of this.#tasks) {
-      expect(this.#last.get(task.taskId)?.change, "the latest is known").toBe(currentOf(task).change);
-    }
-  }
-
-  #checkBookmark(revision: number): void {
-    if (this.#holdsBack) return;
-    for (const { taskId, changes } of this.#tasks) {
-      const due = changes.findLast((change) => change.revision > 0 && change.revision <= revision);
-      if (due !== undefined)
-        expect(this.#last.get(taskId)?.change ?? 0, "a bookmark is true").toBeGreaterThanOrEqual(due.change);
-    }
-  }
-}
-
 const kinds = ["claim", "progress", "turn", "cancel", "end", "late cancel", "heartbeat", "queue"] as const;
 type Kind = (typeof kinds)[number];
 type Step =
@@ -422,7 +354,7 @@ describe("whatever happens, in whatever order it is read and however often it is
         const store = new ModelStore(tasks);
         let state = store.openView();
         let watch = openWatch(state, tasks, { minIntervalMs });
-        const witness = new Witness(tasks, { holdsBack: minIntervalMs > 0 });
+        const witness = new WatchWitness(tasks, { holdsBack: minIntervalMs > 0 });
         const take = (most: number): void => {
           for (let taken = 0; taken < most; taken += 1) {
             const event = watch.take();
