@@ -1,7 +1,13 @@
 import { readFileSync } from "node:fs";
 
 import { type JetStreamClient, jetstream, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import { connect, credsAuthenticator, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
+import {
+  type Authenticator,
+  connect,
+  credsAuthenticator,
+  type NatsConnection,
+  type NodeConnectionOptions,
+} from "@nats-io/transport-node";
 
 import { createLeaderReads, type LeaderReads } from "./leader-reads.ts";
 import { createPublisher, type Publisher, type WriteObserver } from "./publisher.ts";
@@ -15,7 +21,7 @@ export interface NatsOptions {
   readonly url: string;
   /** Shown in the server's monitoring. */
   readonly name: string;
-  /** A credentials file (JWT and seed). */
+  /** A credentials file (JWT and seed). It is read anew for each connection, so that credentials can be rotated. */
   readonly credsFile?: string | undefined;
   /** Where replies are received; give each identity its own, so that no other may read them. Default `_INBOX`. */
   readonly inboxPrefix?: string | undefined;
@@ -39,6 +45,11 @@ export interface Nats extends AsyncDisposable {
   readonly leaderReads: LeaderReads;
   /** Whether the connection stands. */
   readonly connected: boolean;
+  /**
+   * Resolves once the connection was closed for good although this was not disposed of, with the reason if one is known: nothing
+   * works any more, and nothing will. Pending for ever otherwise.
+   */
+  readonly closed: Promise<Error | undefined>;
   /** Calls back whenever the connection was made again, until the function that is returned is called. */
   onReconnected(listener: () => void): () => void;
   readonly requestTimeoutMs: number;
@@ -52,12 +63,16 @@ export class UnsupportedServer extends Error {
 }
 
 /**
- * Connects, and keeps connected for good: a lost connection is tried again for ever, with jitter, and a silent one is
- * noticed within 20 s. Throws `UnsupportedServer` for a server that is too old or has no JetStream.
+ * Connects, and keeps connected for good: a lost connection is tried again for ever, with jitter, also while the server refuses
+ * the credentials, and a silent one is noticed within 20 s.
+ *
+ * The first connection is tried once with each server, for 10 s: a mistake in the settings is to be told, and whoever runs the
+ * process starts it again. Throws an error that names the servers if none can be reached or lets this in, and
+ * `UnsupportedServer` for one that is too old or has no JetStream.
  */
 export async function connectNats(options: NatsOptions): Promise<Nats> {
   const { observer, requestTimeoutMs = 5_000 } = options;
-  const connection = await connect(connectionOptions(options));
+  const connection = await connectFirst(options);
   try {
     assertServer(connection);
   } catch (error) {
@@ -70,12 +85,18 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
   const publisher = createPublisher({ connection, observer, inboxPrefix: options.inboxPrefix });
   const listeners = new Set<() => void>();
   let connected = true;
+  let disposed = false;
+  const closed = Promise.withResolvers<Error | undefined>();
+  void connection.closed().then((error) => {
+    if (!disposed) closed.resolve(error ?? undefined);
+  });
 
   const follow = async () => {
     for await (const status of connection.status()) {
       if (status.type === "disconnect" || status.type === "close") {
         connected = false;
-      } else if (status.type === "reconnect") {
+      } else if (status.type === "reconnect" && !connected) {
+        // It is said once for each attempt that came before.
         connected = true;
         observer?.natsReconnected();
         for (const listener of listeners) listener();
@@ -91,6 +112,7 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
     publisher,
     leaderReads: createLeaderReads(manager),
     requestTimeoutMs,
+    closed: closed.promise,
     get connected() {
       return connected;
     },
@@ -99,6 +121,7 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
       return () => listeners.delete(listener);
     },
     async [Symbol.asyncDispose]() {
+      disposed = true;
       // Draining waits for the server, which may be gone: then there is nothing to wait for.
       if (connected) await connection.drain().catch(() => connection.close());
       else await connection.close();
@@ -107,11 +130,23 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
   };
 }
 
+async function connectFirst(options: NatsOptions): Promise<NatsConnection> {
+  const connecting = connectionOptions(options);
+  try {
+    return await connect(connecting);
+  } catch (error) {
+    const servers = options.url.replaceAll(/[^/,\s]*@/g, "");
+    throw new Error(`cannot connect to NATS at ${servers}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 function connectionOptions({ url, name, credsFile, inboxPrefix }: NatsOptions): NodeConnectionOptions {
   return {
     servers: url.split(",").map((server) => server.trim()),
     name,
     maxReconnectAttempts: -1,
+    // Else the second refusal in a row would close the connection for good.
+    ignoreAuthErrorAbort: true,
     reconnectTimeWait: 250,
     reconnectJitter: 500,
     reconnectJitterTLS: 1_000,
@@ -121,8 +156,38 @@ function connectionOptions({ url, name, credsFile, inboxPrefix }: NatsOptions): 
     // A stack trace for each request would cost more than the request.
     noAsyncTraces: true,
     ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
-    ...(credsFile === undefined ? {} : { authenticator: credsAuthenticator(readFileSync(credsFile)) }),
+    ...(credsFile === undefined ? {} : { authenticator: fileAuthenticator(credsFile) }),
   };
+}
+
+/**
+ * Reads the file at each use; what was good last serves while the file cannot be used, as while it is being replaced, because
+ * a connection whose authenticator throws is closed for good. Throws at once if the file is not good to begin with.
+ */
+function fileAuthenticator(file: string): Authenticator {
+  const read = (nonce?: string) => {
+    const authenticator = credsAuthenticator(readFileSync(file));
+    return { authenticator, answer: authenticator(nonce) };
+  };
+  let good: Authenticator;
+  try {
+    good = read().authenticator;
+  } catch (error) {
+    throw new Error(`cannot use the credentials for NATS in ${file}: ${messageOf(error)}`, { cause: error });
+  }
+  return (nonce) => {
+    try {
+      const { authenticator, answer } = read(nonce);
+      good = authenticator;
+      return answer;
+    } catch {
+      return good(nonce);
+    }
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function assertServer({ info }: NatsConnection): void {

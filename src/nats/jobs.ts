@@ -40,8 +40,13 @@ export interface JobMessage {
 
 /** Stores, finds and removes jobs. */
 export interface Jobs {
-  /** Stores the job of a new task. Throws `WriteConflict` if there is a message for it already, and as `Publisher`. */
-  submit(submission: Submission): Promise<void>;
+  /**
+   * Stores the job of a new task and returns its sequence. Throws `WriteConflict` if there is a message for it already, and as
+   * `Publisher`.
+   */
+  submit(submission: Submission): Promise<number>;
+  /** Takes a job back that was stored under a sequence, unless it has gone or another has taken its place. */
+  withdraw(submission: Submission, sequence: number): Promise<void>;
   /** The fresh task that waits on the stream, as the leader has it; undefined if there is none. */
   findFresh(key: TaskKey, signal?: AbortSignal): Promise<WaitingTask | undefined>;
   /** Has the job delivered at `dueMs`, to be claimed at `revision`. Does nothing if a wait is under way already. */
@@ -75,7 +80,12 @@ export function createJobs(nats: Nats): Jobs {
       const subject = jobSubject(scheduleMs === undefined ? "job" : "delay", key, priority);
       expectNothing(fields, repeatable ? anyJobSubject("*", key) : undefined);
       if (scheduleMs !== undefined) schedule(fields, scheduleMs, jobSubject("job", key, priority));
-      await publisher.publish({ subject, data: toBinary(JobSchema, job), headers: fields });
+      return publisher.publish({ subject, data: toBinary(JobSchema, job), headers: fields });
+    },
+
+    async withdraw({ task: { key, priority }, scheduleMs }, sequence) {
+      const filter = jobSubject(scheduleMs === undefined ? "job" : "delay", key, priority);
+      await withPatience(() => manager.streams.purge(jobStream(key.queue), { filter, seq: sequence + 1 }));
     },
 
     async findFresh(key, signal) {

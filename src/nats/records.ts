@@ -111,6 +111,9 @@ export function decodeRecord(data: Uint8Array): StoredRecord {
     else reader.skip(wireType, field);
   }
   if (head === undefined || status === undefined) throw new Error("stored record has no head or no status");
+  for (const ms of [head.expireMs, head.retryMs, head.retentionMs]) {
+    if (ms < 0n || ms > BigInt(Number.MAX_SAFE_INTEGER)) throw new Error("stored record has a time that cannot be");
+  }
   return { head, status };
 }
 

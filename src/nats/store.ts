@@ -11,13 +11,15 @@ import { type QueueRecord, QueueRecordSchema } from "../gen/taskwatch/storage/v1
 import { TaskError } from "../task/errors.ts";
 import { createTaskIds, type TaskIds } from "../task/task-id.ts";
 import type { Nats } from "./connection.ts";
-import { WriteConflict } from "./errors.ts";
+import { storeUnavailable, WriteConflict } from "./errors.ts";
 import { metaStream, metaSubject, queueFromJobStream } from "./names.ts";
 import { withPatience } from "./patience.ts";
 import { type Difference, ensureBuckets, ensureQueue } from "./topology.ts";
 
 const defaultLeaseMs = 30_000;
 const defaultConcurrency = 10_000;
+/** One round wins, or loses to a winner; more of them mean that the key is written and deleted all the time. */
+const maxKeepRounds = 10;
 /** How long the settings of a queue are believed before they are read again. */
 const settingsTtlMs = 30_000;
 
@@ -73,6 +75,7 @@ class QueueDirectory {
   readonly #options: StoreOptions;
   readonly #report: (differences: readonly Difference[]) => void;
   readonly #entries = new Map<string, QueueEntry>();
+  #making: Promise<unknown> = Promise.resolve();
 
   constructor(options: {
     readonly nats: Nats;
@@ -100,13 +103,26 @@ class QueueDirectory {
 
   async #load(name: string): Promise<QueueConfig> {
     const stored = await readMeta(this.#nats, `queue.${name}`);
-    if (stored === undefined) await this.#assertRoom();
-    const bytes =
-      stored ??
-      (await keep(this.#nats, `queue.${name}`, () =>
-        toBinary(QueueRecordSchema, create(QueueRecordSchema, { createTime: timestampNow() })),
-      ));
-    const record = fromBinary(QueueRecordSchema, bytes);
+    if (stored.data === undefined) return this.#oneByOne(() => this.#make(name));
+    return this.#ensure(name, fromBinary(QueueRecordSchema, stored.data));
+  }
+
+  /** New queues are made one after the other, so that the limit holds within this process. */
+  async #make(name: string): Promise<QueueConfig> {
+    await this.#assertRoom();
+    const bytes = await keep(this.#nats, `queue.${name}`, () =>
+      toBinary(QueueRecordSchema, create(QueueRecordSchema, { createTime: timestampNow() })),
+    );
+    return this.#ensure(name, fromBinary(QueueRecordSchema, bytes));
+  }
+
+  #oneByOne<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#making.then(work);
+    this.#making = result.catch(() => undefined);
+    return result;
+  }
+
+  async #ensure(name: string, record: QueueRecord): Promise<QueueConfig> {
     const { settings } = record;
     const leaseMs =
       settings?.lease === undefined ? (this.#options.leaseMs ?? defaultLeaseMs) : durationMs(settings.lease);
@@ -130,23 +146,32 @@ class QueueDirectory {
   }
 }
 
+interface MetaEntry {
+  /** 0 if the key was never written. */
+  readonly sequence: number;
+  /** Undefined also if the key was deleted, which leaves a marker. */
+  readonly data: Uint8Array | undefined;
+}
+
 /** Reads a key of the meta bucket from its leader. */
-async function readMeta({ leaderReads }: Nats, key: string): Promise<Uint8Array | undefined> {
+async function readMeta({ leaderReads }: Nats, key: string): Promise<MetaEntry> {
   const message = await withPatience(() => leaderReads.read(metaStream, { last_by_subj: metaSubject(key) }));
-  return message === undefined || message.data.length === 0 ? undefined : message.data;
+  if (message === undefined) return { sequence: 0, data: undefined };
+  return { sequence: message.seq, data: message.data.length === 0 ? undefined : message.data };
 }
 
 /** The value of a key, made if there is none. Of many who make it at once, one wins, and all get that one's. */
 async function keep(nats: Nats, key: string, make: () => Uint8Array): Promise<Uint8Array> {
-  for (;;) {
-    const found = await readMeta(nats, key);
-    if (found !== undefined) return found;
+  for (let round = 0; round < maxKeepRounds; round += 1) {
+    const { sequence, data } = await readMeta(nats, key);
+    if (data !== undefined) return data;
     const fields = headers();
-    fields.set("Nats-Expected-Last-Subject-Sequence", "0");
+    fields.set("Nats-Expected-Last-Subject-Sequence", String(sequence));
     try {
       await withPatience(() => nats.publisher.publish({ subject: metaSubject(key), data: make(), headers: fields }));
     } catch (error) {
       if (!(error instanceof WriteConflict)) throw error;
     }
   }
+  throw storeUnavailable(new Error(`key ${key} of the meta bucket keeps changing`));
 }

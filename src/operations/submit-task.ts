@@ -82,19 +82,35 @@ async function accept(ports: SubmitPorts, request: SubmitTaskRequest, context: S
     traceparent: caller.traceparent,
   });
   const { key } = submission.task;
-  if (submission.repeatable) {
-    const mayBeThere = await ports.reader.mayHaveRecord(key, signal);
-    const earlier = mayBeThere ? await ports.records.read(key, signal) : undefined;
-    if (earlier !== undefined)
-      return repeat(ports, submission, { task: earlier, fingerprint: earlier.head.fingerprint });
-  }
+  const earlier = submission.repeatable ? await findRecord(ports, key, signal) : undefined;
+  if (earlier !== undefined) return repeat(ports, submission, earlier);
+  let sequence: number;
   try {
-    await jobs.submit(submission);
+    sequence = await jobs.submit(submission);
   } catch (error) {
     return explainFailure(ports, submission, error);
   }
+  // Somebody may have submitted the same id since the look-up, and a worker may be done with it: no message was left then.
+  const rival = submission.repeatable ? await findRecord(ports, key, signal) : undefined;
+  if (rival !== undefined && !isSame(rival, submission)) {
+    await jobs.withdraw(submission, sequence);
+    return repeat(ports, submission, rival);
+  }
   ports.addFresh(submission.task);
   return submitted(ports, taskFromFresh(submission.task), false);
+}
+
+/** The record of a task, unless it is only still stored because the store forgets late. */
+async function findRecord(
+  { reader, records, nowMs }: SubmitPorts,
+  key: TaskKey,
+  signal: AbortSignal | undefined,
+): Promise<Found | undefined> {
+  if (signal !== undefined && !(await reader.mayHaveRecord(key, signal))) return undefined;
+  const record = await records.read(key, signal);
+  if (record === undefined) return undefined;
+  const { expireMs, fingerprint } = record.head;
+  return expireMs !== 0n && Number(expireMs) <= nowMs() ? undefined : { task: record, fingerprint };
 }
 
 /** What a failed write means: it may have landed all the same, or the task was there before. */
@@ -119,22 +135,25 @@ interface Found {
   readonly fingerprint: Uint8Array;
 }
 
-async function find({ jobs, records }: SubmitPorts, key: TaskKey): Promise<Found | undefined> {
-  const waiting: WaitingTask | undefined = await jobs.findFresh(key);
+async function find(ports: SubmitPorts, key: TaskKey): Promise<Found | undefined> {
+  const waiting: WaitingTask | undefined = await ports.jobs.findFresh(key);
   // Read after the job, because the record is written before the job goes.
-  const record = await records.read(key);
-  if (record !== undefined) return { task: record, fingerprint: record.head.fingerprint };
+  const record = await findRecord(ports, key, undefined);
+  if (record !== undefined) return record;
   return waiting === undefined ? undefined : { task: waiting.task, fingerprint: waiting.job.fingerprint };
 }
 
 function repeat(ports: SubmitPorts, submission: Submission, earlier: Found): Submitted {
-  if (Buffer.compare(earlier.fingerprint, submission.job.fingerprint) === 0)
-    return submitted(ports, earlier.task, true);
+  if (isSame(earlier, submission)) return submitted(ports, earlier.task, true);
   const taskId = taskIdFromKey(submission.task.key);
   throw new TaskError("REQUEST_ID_REUSED", `request_id was used for task ${taskId} with other content`, {
     metadata: { task_id: taskId },
     fields: [{ field: "request_id", description: "was used with other content", rule: "REQUEST_ID_REUSED" }],
   });
+}
+
+function isSame({ fingerprint }: Found, { job }: Submission): boolean {
+  return Buffer.compare(fingerprint, job.fingerprint) === 0;
 }
 
 function submitted(ports: SubmitPorts, task: Task, duplicate: boolean): Submitted {

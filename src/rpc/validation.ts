@@ -9,6 +9,7 @@ import {
 } from "../gen/taskwatch/v1/task_service_pb.ts";
 import { type FieldViolation, TaskError } from "../task/errors.ts";
 import { methods } from "./methods.ts";
+import { malformedFields } from "./well-formed.ts";
 
 /** Holds requests against the rules of the schema. */
 export interface RequestValidator {
@@ -34,12 +35,19 @@ export function createRequestValidator(): RequestValidator {
   violationsOf(BatchGetStatusRequestSchema, create(BatchGetStatusRequestSchema, { taskIds: ["a"] }));
   return {
     check(schema, request) {
-      const violations = violationsOf(schema, request);
-      if (violations.length > 0) throw requestInvalid(violations.map((violation) => fieldViolation(violation)));
+      // First, because the rules of the schema take times for what they should be.
+      const fields = malformedFields(request);
+      if (fields.length === 0)
+        fields.push(...violationsOf(schema, request).map((violation) => fieldViolation(violation)));
+      if (fields.length > 0) throw requestInvalid(fields);
     },
     checkBatch(request) {
       const ofBatch: FieldViolation[] = [];
       const ofItem = new Map<number, FieldViolation[]>();
+      for (const [item, task] of request.requests.entries()) {
+        const fields = malformedFields(task);
+        if (fields.length > 0) ofItem.set(item, fields);
+      }
       for (const violation of violationsOf(SubmitTasksRequestSchema, request)) {
         const item = itemOf(violation);
         if (item === undefined) ofBatch.push(fieldViolation(violation));

@@ -24,6 +24,12 @@ import {
 import { decodeImmutable, type Task } from "./task.ts";
 import { assertTransition, isTerminal, type Writer } from "./transitions.ts";
 
+/**
+ * How much longer than its status is shown a record is stored: the longest lease. A job whose acknowledgement was lost comes back
+ * within that time, and must find out that its task has ended.
+ */
+export const lingerMs = 3_600_000;
+
 /** How many attempts a status lists; older ones are left out. */
 export const listedAttempts = 10;
 
@@ -33,7 +39,7 @@ export interface Draft {
   readonly writer: Writer;
   readonly head: RecordHead;
   readonly mutable: TaskStatus;
-  /** How long the record is kept after the write; undefined while the task has not ended. */
+  /** How long the record is stored after the write; undefined while the task has not ended. */
   readonly ttlMs: number | undefined;
 }
 
@@ -199,12 +205,18 @@ function draft(task: Task, step: Step, change: (mutable: TaskStatus, head: Recor
   }
   change(mutable, head);
   if (!isTerminal(state)) return { from: task, writer, head, mutable, ttlMs: undefined };
-  const ttlMs = Number(head.retentionMs);
-  head.expireMs = BigInt(nowMs + ttlMs);
+  const retentionMs = Number(head.retentionMs);
+  head.expireMs = BigInt(nowMs + retentionMs);
   mutable.endTime = timestampFromMs(nowMs);
-  mutable.expireTime = timestampFromMs(nowMs + ttlMs);
+  mutable.expireTime = timestampFromMs(nowMs + retentionMs);
   mutable.leaseExpireTime = undefined;
-  return { from: task, writer, head, mutable, ttlMs };
+  return { from: task, writer, head, mutable, ttlMs: lingerMs + Math.max(retentionMs, waitLeftMs(task, nowMs)) };
+}
+
+/** How long a message of the task may still wait on its stream for its time, if taking it away from there should fail. */
+function waitLeftMs(task: Task, nowMs: number): number {
+  const { until } = task.mutable.wait ?? {};
+  return until === undefined ? 0 : timestampMs(until) - nowMs;
 }
 
 function closeAttempt(

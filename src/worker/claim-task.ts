@@ -7,7 +7,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 
 import { TaskState } from "../gen/taskwatch/v1/task_pb.ts";
 import { WriteConflict } from "../nats/errors.ts";
-import { type DeliveryStep, nextStep } from "../task/delivery.ts";
+import { type DeliveryStep, type DeliveryTimes, nextStep } from "../task/delivery.ts";
 import { attemptError, cancel, claim, type Draft, expire, fail } from "../task/lifecycle.ts";
 import { type Task, taskFromFresh } from "../task/task.ts";
 import { newToken } from "../task/write-token.ts";
@@ -37,7 +37,7 @@ export async function claimTask(runtime: WorkerRuntime, opened: OpenedJob): Prom
   let record: Task | undefined;
   if (delivery.expectedRevision !== 0) {
     record = await runtime.records.read(delivery.key);
-    step = nextStep(delivery, record, Date.now());
+    step = nextStep(delivery, record, timesOf(opened));
   }
   for (let round = 0; round < maxRounds; round += 1) {
     try {
@@ -46,7 +46,7 @@ export async function claimTask(runtime: WorkerRuntime, opened: OpenedJob): Prom
       if (!(error instanceof WriteConflict)) throw error;
       runtime.observer?.recordConflict(step === "takeover" || step === "hold" ? "takeover" : "claim");
       record = error.current ?? (await runtime.records.read(delivery.key));
-      step = nextStep(delivery, record, Date.now());
+      step = nextStep(delivery, record, timesOf(opened));
     }
   }
   return undefined;
@@ -64,6 +64,8 @@ async function takeStep(visit: Visit, step: DeliveryStep): Promise<ClaimedTask |
   switch (step) {
     case "claim":
       return startFrom(visit, visit.record ?? freshTask(visit.opened));
+    case "renew":
+      return startFrom(visit, { ...freshTask(visit.opened), revision: visit.record?.revision ?? 0 });
     case "takeover":
       return visit.record === undefined ? undefined : takeOver(visit, visit.record);
     case "hold":
@@ -123,7 +125,7 @@ async function hold({ runtime, opened }: Visit, record: Task): Promise<ClaimedTa
     return undefined;
   }
   if (found.revision === record.revision) return takeOver({ runtime, opened }, found);
-  const step = nextStep(delivery, found, Date.now());
+  const step = nextStep(delivery, found, timesOf(opened));
   if (step !== "hold") return takeStep({ runtime, opened, record: found }, step);
   letGo(delivery, found, runtime.leaseMs);
   return undefined;
@@ -147,6 +149,10 @@ async function end({ runtime, opened }: Omit<Visit, "record">, draft: Draft): Pr
   opened.delivery.acknowledge();
   reportTask(runtime, opened, task);
   return task;
+}
+
+function timesOf({ fixed: { createTime } }: OpenedJob): DeliveryTimes {
+  return { nowMs: Date.now(), createMs: createTime === undefined ? 0 : timestampMs(createTime) };
 }
 
 function hasPassed({ fixed: { deadline } }: OpenedJob, nowMs: number): boolean {

@@ -165,7 +165,8 @@ export class Lease {
     clearTimeout(this.#unconfirmedTimer);
     if (this.#quiet) return;
     const patienceMs = leaseMs - Math.min(2_000, leaseMs / 3);
-    this.#unconfirmedTimer = setTimeout(() => events.onUnconfirmed(), patienceMs - (performance.now() - sentMs));
+    const leftMs = Math.max(0, patienceMs - (performance.now() - sentMs));
+    this.#unconfirmedTimer = setTimeout(() => events.onUnconfirmed(), leftMs);
   }
 
   #startWork(): void {

@@ -57,13 +57,13 @@ test("of a cancellation and a success that race, one is recorded and the other i
   }
 });
 
-test("a record of a task that has ended goes when its retention is over; others stay", async () => {
+test("a record of a task that has ended goes an hour after its retention is over; others stay", async () => {
   await using deployment = await openDeployment(server.url);
   const running = await deployment.claim(await deployment.submit());
   await deployment.records.write(succeed(running, { result: undefined, nowMs: Date.now() }), newToken());
   const { manager } = deployment.nats;
   const stored = await manager.streams.getMessage("KV_TASKWATCH", { seq: running.revision + 1 });
-  expect(stored?.header.get("Nats-TTL")).toBe("86400s");
+  expect(stored?.header.get("Nats-TTL")).toBe("90000s");
   const other = await deployment.claim(await deployment.submit());
   const kept = await manager.streams.getMessage("KV_TASKWATCH", { seq: other.revision });
   expect(kept?.header.get("Nats-TTL")).toBe("");

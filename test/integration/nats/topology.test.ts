@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
+import { headers } from "@nats-io/transport-node";
 import { expect, test } from "vitest";
 
 import { findNatsServer } from "../../../src/dev/nats-server-binary.ts";
@@ -77,6 +78,25 @@ test("one queue too many is refused by name, and those that are there go on", as
   await deployment.store.queue("second");
   await expect(deployment.store.queue("third")).rejects.toMatchObject({ reason: "QUEUE_LIMIT_REACHED" });
   await expect(deployment.store.queue("second")).resolves.toBeDefined();
+});
+
+test("many new queues at once are made up to the limit, and no further", async () => {
+  await using server = await startNatsServer();
+  await using deployment = await openDeployment(server.url, { store: { maxQueues: 5 } });
+  const makes = Array.from({ length: 20 }, (_, index) => deployment.store.queue(`many-${index}`));
+  const settled = await Promise.allSettled(makes);
+  // With the queue that was there before.
+  expect(settled.filter(({ status }) => status === "fulfilled")).toHaveLength(4);
+});
+
+test("a queue whose settings were deleted with a KV client is made again", async () => {
+  await using server = await startNatsServer();
+  await using first = await openDeployment(server.url);
+  const marker = headers();
+  marker.set("KV-Operation", "DEL");
+  await first.nats.jetStream.publish("$KV.TASKWATCH_META.queue.q", new Uint8Array(0), { headers: marker });
+  await using second = await openDeployment(server.url);
+  await expect(second.store.queue("q")).resolves.toMatchObject({ leaseMs: 30_000 });
 });
 
 test("a server without JetStream is refused with what to do about it", async () => {

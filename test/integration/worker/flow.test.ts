@@ -236,7 +236,8 @@ test("a worker is present from its start to its end", async () => {
     version: "1.2.3",
   });
   expect(message.header.get("Nats-TTL")).toBe("30s");
-  expect(worker.figures().heartbeatMs).toBeTypeOf("number");
+  const heartbeatMs = await eventually("the worker to know that it is", () => worker.figures().heartbeatMs);
+  expect(Math.abs(Date.now() - heartbeatMs)).toBeLessThan(10_000);
   await worker.stop();
   expect(await present()).toBeNull();
 });

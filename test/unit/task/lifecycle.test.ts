@@ -20,6 +20,7 @@ import {
   expire,
   fail,
   heartbeat,
+  lingerMs,
   listedAttempts,
   reportProgress,
   requestCancel,
@@ -82,7 +83,7 @@ test("a delayed task is queued only from its schedule time on", () => {
 test("success ends the attempt and the task, and says until when it is kept", () => {
   const result = create(ContentSchema, { value: { case: "data", value: new Uint8Array([1]) } });
   const draft = succeed(claimed(fresh(), startMs), { result, nowMs: startMs + 100 });
-  expect(draft.ttlMs).toBe(86_400_000);
+  expect(draft.ttlMs).toBe(86_400_000 + lingerMs);
   const status = decodeStatus(snapshotOfTask(written(draft)));
   expect(status.state).toBe(TaskState.SUCCEEDED);
   expect(Buffer.from([1]).equals(status.result?.value.value as Uint8Array)).toBe(true);
@@ -190,5 +191,12 @@ test("the retention of the job is the retention of the record", () => {
   );
   expect(create(JobSchema, submission.job).retention?.seconds).toBe(90n);
   const done = cancel(taskFromFresh(submission.task, submission.job), { writer: "api", nowMs: startMs });
-  expect(done.ttlMs).toBe(90_000);
+  expect(Number(done.head.expireMs)).toBe(startMs + 90_000);
+  expect(done.ttlMs).toBe(90_000 + lingerMs);
+});
+
+test("the record of a cancelled task is stored for longer than any message of the task may still wait", () => {
+  const inAMonth = cancel(fresh(30 * 86_400_000), { writer: "api", nowMs: startMs });
+  expect(inAMonth.ttlMs).toBe(30 * 86_400_000 + lingerMs);
+  expect(Number(inAMonth.head.expireMs)).toBe(startMs + 86_400_000);
 });
