@@ -3,6 +3,8 @@
  * one's own. Configured by `TASKWATCH_NATS_URL`, and by `TASKWATCH_REPLICAS` and `TASKWATCH_LEASE_SECONDS` as the service is,
  * because whoever comes first makes the queue.
  */
+import { constants } from "node:os";
+
 import { createWorker, type WorkerLogger } from "../worker/index.ts";
 import { handlers } from "./demo-handlers.ts";
 
@@ -18,15 +20,19 @@ const worker = createWorker({
   logger: jsonLines(),
 });
 
-process.once("SIGTERM", drainThenStop);
-process.once("SIGINT", drainThenStop);
+let signals = 0;
+process.on("SIGTERM", onSignal);
+process.on("SIGINT", onSignal);
 await worker.start();
 
-/** The first signal lets running tasks finish, the second one hands them to another worker. */
-function drainThenStop(): void {
-  process.once("SIGTERM", () => void worker.stop());
-  process.once("SIGINT", () => void worker.stop());
-  void worker.drain();
+/**
+ * The first signal, of either kind, lets running tasks finish, the second one hands them to another worker, the third one ends
+ * the process, as does the first one while the worker starts: it has nothing to lose then.
+ */
+function onSignal(signal: NodeJS.Signals): void {
+  signals += 1;
+  if (signals > 2 || worker.state === "starting") process.exit(128 + constants.signals[signal]);
+  void (signals === 1 ? worker.drain() : worker.stop());
 }
 
 function numberFrom<T>(name: string, use: (value: number) => T): T | undefined {

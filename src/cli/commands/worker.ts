@@ -44,7 +44,8 @@ export function addWorker(program: Command, session: Session): void {
       const logger = workerLog(io);
       const handlers = await loadHandlers(flags.handlers);
       const { startWorkerProcess } = await import("../../worker-process.ts");
-      await using running = await startWorkerProcess({ ...optionsFrom(flags, io), handlers, logger });
+      const starting = startWorkerProcess({ ...optionsFrom(flags, io), handlers, logger });
+      await using running = await unlessInterrupted(starting, io.interrupted);
       const { worker, adminAddress: admin } = running;
       const stop = (): void => void worker.stop();
       io.insisted.addEventListener("abort", stop, { once: true });
@@ -102,6 +103,16 @@ function optionsFrom(flags: WorkerFlags, { environment }: Io): Omit<WorkerProces
       ...(leaseSeconds !== undefined && { leaseMs: leaseSeconds * 1_000 }),
     },
   };
+}
+
+/** Waits for it to start. Throws the reason of the signal once that is aborted; what starts all the same is then ended. */
+async function unlessInterrupted<T extends AsyncDisposable>(starting: Promise<T>, signal: AbortSignal): Promise<T> {
+  const started = await Promise.race([starting, aborted(signal)]);
+  if (started !== undefined) return started;
+  const end = (late: T): PromiseLike<void> => late[Symbol.asyncDispose]();
+  // Nobody waits for it any more.
+  starting.then(end).catch(() => undefined);
+  throw signal.reason as Error;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
