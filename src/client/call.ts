@@ -14,7 +14,7 @@ export interface CallPolicy {
   readonly retryBudgetMs: number;
 }
 
-/** Unary calls, repeated while the service is unavailable. */
+/** Unary calls, repeated while the service is unavailable or does not answer in time. */
 export interface Caller {
   call<Input extends DescMessage, Output extends DescMessage>(
     method: DescMethodUnary<Input, Output>,
@@ -23,7 +23,7 @@ export interface Caller {
   ): Promise<MessageShape<Output>>;
 }
 
-const callBackoff = { initialMs: 100, maximumMs: 5_000 };
+const callBackoff = { initialMs: 100, maximumMs: 2_000 };
 
 /** A caller over `transport`. Only what may safely be done twice may be called through it. */
 export function createCaller(transport: Transport, policy: CallPolicy): Caller {
@@ -45,10 +45,12 @@ export function createCaller(transport: Transport, policy: CallPolicy): Caller {
 }
 
 /**
- * How long to wait before a call that failed is repeated; undefined if it must not be. Only UNAVAILABLE is repeated, with
- * full jitter, and never before the service says that it makes sense.
+ * How long to wait before a call that failed is repeated; undefined if it must not be. UNAVAILABLE and DEADLINE_EXCEEDED are
+ * repeated, with full jitter, and never before the service says that it makes sense. After either the call may have been
+ * carried out all the same: this is for calls that may safely be made twice.
  */
 export function pauseBeforeRepeat(error: unknown, failures: number, random: number): number | undefined {
-  if (!(error instanceof TaskwatchError) || error.code !== "UNAVAILABLE") return undefined;
+  if (!(error instanceof TaskwatchError)) return undefined;
+  if (error.code !== "UNAVAILABLE" && error.code !== "DEADLINE_EXCEEDED") return undefined;
   return (error.retryDelayMs ?? 0) + backoffMs(failures, random, callBackoff);
 }

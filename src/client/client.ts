@@ -20,9 +20,15 @@ import { requestFromTarget } from "./watch/watch-request.ts";
 
 /** Where the service is, and how patient to be with it. */
 export interface TaskwatchClientOptions extends GrpcTransportOptions {
-  /** How long the answer to one call is waited for. Default 10 s. */
+  /**
+   * How long the answer to one call is waited for. Default 20 s, as the service itself waits up to 15 s for its store, and
+   * then says what it knows.
+   */
   readonly timeoutMs?: number | undefined;
-  /** How long a call is repeated while the service is unavailable; 0 means never. Default 30 s. */
+  /**
+   * For how long after it was first made a call is repeated, while the service is unavailable or does not answer within
+   * `timeoutMs`; 0 means never. So a call fails after the sum of both at the latest. Default 30 s.
+   */
   readonly retryBudgetMs?: number | undefined;
   /** How submits are gathered into calls. */
   readonly batch?: Partial<BatchLimits> | undefined;
@@ -37,8 +43,8 @@ export interface CallOptions {
 }
 
 /**
- * Submits tasks and tells how they are doing. Calls fail with a `TaskwatchError`; while the service is unavailable they are
- * repeated first, for up to `retryBudgetMs`.
+ * Submits tasks and tells how they are doing. Calls fail with a `TaskwatchError`; while the service is unavailable or does
+ * not answer in time they are repeated first, for up to `retryBudgetMs`: each of them may safely be made twice.
  */
 export interface TaskwatchClient extends AsyncDisposable {
   /**
@@ -72,7 +78,7 @@ export interface TaskwatchClient extends AsyncDisposable {
   close(): void;
 }
 
-const defaultTimeoutMs = 10_000;
+const defaultTimeoutMs = 20_000;
 const defaultRetryBudgetMs = 30_000;
 
 /** A client of the service at `options.address`. It connects at the first call. */

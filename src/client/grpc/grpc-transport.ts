@@ -44,8 +44,9 @@ const channelOptions = {
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 10_000,
   "grpc.keepalive_permit_without_calls": 0,
+  // However long the service was away, it is found soon after it has come back.
   "grpc.initial_reconnect_backoff_ms": 200,
-  "grpc.max_reconnect_backoff_ms": 10_000,
+  "grpc.max_reconnect_backoff_ms": 2_000,
   // Closing this client closes its connections, and nobody else's.
   "grpc.use_local_subchannel_pool": 1,
   // Repeating is decided by this client, which knows what is safe.

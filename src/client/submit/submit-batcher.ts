@@ -2,8 +2,8 @@
  * Submits that are made in the same turn of the event loop travel together: one call costs little more than one task.
  *
  * A call carries up to 1,000 tasks and 768 KiB of them. A few calls may be under way at once; what comes meanwhile waits
- * and makes the next calls fuller. Where the service could not be reached, for a whole call or for single tasks of it, the
- * tasks are sent again after a pause: each has a request id, so none becomes two.
+ * and makes the next calls fuller. Where the service could not be reached, or did not answer in time, for a whole call or
+ * for single tasks of it, the tasks are sent again after a pause: each has a request id, so none becomes two.
  */
 import { randomUUID } from "node:crypto";
 
@@ -24,7 +24,10 @@ export interface BatchLimits {
   readonly maxBytes: number;
   /** Calls under way at once. */
   readonly maxCalls: number;
-  /** Bytes of tasks that wait to be sent; a submit beyond fails with CLIENT_QUEUE_FULL. */
+  /**
+   * Bytes of tasks that have no answer yet, whether they wait to be sent, are under way or wait to be sent again; a submit
+   * beyond fails with CLIENT_QUEUE_FULL.
+   */
   readonly maxQueuedBytes: number;
 }
 
@@ -37,7 +40,8 @@ export const defaultBatchLimits: BatchLimits = {
 };
 
 interface Entry {
-  readonly bytes: Uint8Array;
+  /** Empty once it is settled. */
+  bytes: Uint8Array;
   readonly requestId: string;
   readonly giveUpAtMs: number;
   failures: number;
@@ -45,6 +49,8 @@ interface Entry {
   resolve: (task: SubmittedTask) => void;
   reject: (error: Error) => void;
 }
+
+const noBytes = new Uint8Array(0);
 
 /** Gathers submits into calls. */
 export class SubmitBatcher {
@@ -55,7 +61,8 @@ export class SubmitBatcher {
   #queue: Entry[] = [];
   /** How many at the front of the queue are gone already: taking the first of a long array is dear. */
   #taken = 0;
-  #queuedBytes = 0;
+  /** Of all entries that are not settled, wherever they are. */
+  #unsettledBytes = 0;
   #calls = 0;
   #immediate: NodeJS.Immediate | undefined;
   /** Tasks that wait for their pause to end, with what ends it early. */
@@ -76,11 +83,13 @@ export class SubmitBatcher {
       // Without one, sending it again might make a second task.
       const requestId = submission.requestId === "" ? randomUUID() : (submission.requestId ?? randomUUID());
       const bytes = this.#encoder.encode(submission, requestId);
-      if (this.#queuedBytes + bytes.length > this.#limits.maxQueuedBytes) throw queueFull(this.#limits.maxQueuedBytes);
+      if (this.#unsettledBytes + bytes.length > this.#limits.maxQueuedBytes)
+        throw queueFull(this.#limits.maxQueuedBytes);
       const giveUpAtMs = this.#policy.clock.nowMs() + this.#policy.retryBudgetMs;
       const entry: Entry = { bytes, requestId, giveUpAtMs, failures: 0, settled: false, resolve, reject };
-      if (signal !== undefined) obey(signal, entry);
-      this.#enqueue(entry);
+      if (signal !== undefined) obey(signal, entry, () => this.#settle(entry));
+      this.#unsettledBytes += bytes.length;
+      this.#queue.push(entry);
       this.#immediate ??= setImmediate(() => {
         this.#immediate = undefined;
         this.#pump();
@@ -97,12 +106,7 @@ export class SubmitBatcher {
     this.#paused.clear();
     this.#queue = [];
     this.#taken = 0;
-    for (const entry of waiting) fail(entry, clientClosed());
-  }
-
-  #enqueue(entry: Entry): void {
-    this.#queue.push(entry);
-    this.#queuedBytes += entry.bytes.length;
+    for (const entry of waiting) this.#fail(entry, clientClosed());
   }
 
   #pump(): void {
@@ -121,7 +125,6 @@ export class SubmitBatcher {
       if (entry === undefined) break;
       const itemBytes = entry.bytes.length + itemOverheadBytes;
       if (!entry.settled && batch.length > 0 && bytes + itemBytes > this.#limits.maxBytes) break;
-      this.#queuedBytes -= entry.bytes.length;
       if (entry.settled) continue;
       batch.push(entry);
       bytes += itemBytes;
@@ -137,7 +140,7 @@ export class SubmitBatcher {
     this.#calls += 1;
     let failed: [Entry, TaskwatchError][];
     try {
-      failed = settle(batch, await this.#call(batch));
+      failed = this.#accept(batch, await this.#call(batch));
     } catch (error) {
       failed = batch.map((entry) => [entry, toTaskwatchError(error)]);
     }
@@ -157,6 +160,34 @@ export class SubmitBatcher {
     return readAnswers(await this.#transport.unaryBytes(TaskService.method.submitTasks, request, options));
   }
 
+  /** Resolves what was accepted and returns the rest. */
+  #accept(batch: readonly Entry[], results: readonly (SubmittedTask | TaskwatchError)[]): [Entry, TaskwatchError][] {
+    const failed: [Entry, TaskwatchError][] = [];
+    for (const [index, entry] of batch.entries()) {
+      const result = results[index] ?? noResult();
+      if (result instanceof TaskwatchError) {
+        failed.push([entry, result]);
+      } else {
+        this.#settle(entry);
+        entry.resolve(result);
+      }
+    }
+    return failed;
+  }
+
+  #fail(entry: Entry, error: TaskwatchError): void {
+    if (entry.settled) return;
+    this.#settle(entry);
+    entry.reject(withMetadata(error, { request_id: entry.requestId }));
+  }
+
+  /** It may stay in the queue for a while, but what was to be sent goes at once, and makes room. */
+  #settle(entry: Entry): void {
+    entry.settled = true;
+    this.#unsettledBytes -= entry.bytes.length;
+    entry.bytes = noBytes;
+  }
+
   /** Tasks that failed together are sent again together. */
   #repeatOrFail(failed: readonly [Entry, TaskwatchError][]): void {
     const { clock } = this.#policy;
@@ -167,7 +198,7 @@ export class SubmitBatcher {
       entry.failures += 1;
       const pauseMs = this.#closed ? undefined : pauseBeforeRepeat(error, entry.failures, random);
       if (pauseMs === undefined || clock.nowMs() + pauseMs > entry.giveUpAtMs) {
-        fail(entry, error);
+        this.#fail(entry, error);
       } else if (!entry.settled) {
         again.push(entry);
         longestMs = Math.max(longestMs, pauseMs);
@@ -176,41 +207,17 @@ export class SubmitBatcher {
     if (again.length === 0) return;
     const endPause = clock.after(longestMs, () => {
       this.#paused.delete(again);
-      for (const entry of again) this.#enqueue(entry);
+      for (const entry of again) if (!entry.settled) this.#queue.push(entry);
       this.#pump();
     });
     this.#paused.set(again, endPause);
   }
 }
 
-/** Resolves what was accepted and returns the rest. */
-function settle(
-  batch: readonly Entry[],
-  results: readonly (SubmittedTask | TaskwatchError)[],
-): [Entry, TaskwatchError][] {
-  const failed: [Entry, TaskwatchError][] = [];
-  for (const [index, entry] of batch.entries()) {
-    const result = results[index] ?? noResult();
-    if (result instanceof TaskwatchError) {
-      failed.push([entry, result]);
-    } else {
-      entry.settled = true;
-      entry.resolve(result);
-    }
-  }
-  return failed;
-}
-
-function fail(entry: Entry, error: TaskwatchError): void {
-  if (entry.settled) return;
-  entry.settled = true;
-  entry.reject(withMetadata(error, { request_id: entry.requestId }));
-}
-
-function obey(signal: AbortSignal, entry: Entry): void {
+function obey(signal: AbortSignal, entry: Entry, settle: () => void): void {
   const { resolve, reject } = entry;
   const onAbort = (): void => {
-    entry.settled = true;
+    settle();
     reject(signal.reason as Error);
   };
   signal.addEventListener("abort", onAbort, { once: true });
@@ -225,7 +232,7 @@ function obey(signal: AbortSignal, entry: Entry): void {
 }
 
 function queueFull(maxQueuedBytes: number): TaskwatchError {
-  const message = `more than ${maxQueuedBytes} bytes of tasks wait to be sent`;
+  const message = `more than ${maxQueuedBytes} bytes of tasks wait for their answers`;
   return new TaskwatchError("RESOURCE_EXHAUSTED", message, { reason: "CLIENT_QUEUE_FULL" });
 }
 
