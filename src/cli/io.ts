@@ -67,10 +67,11 @@ function textOutput(stream: NodeJS.WriteStream): TextOutput {
     // A terminal that cannot move its cursor is no better than a pipe.
     isTerminal: stream.isTTY && process.env["TERM"] !== "dumb",
     get columns() {
-      return stream.isTTY ? stream.columns : 80;
+      // A terminal that does not know its size says 0.
+      return stream.isTTY && stream.columns > 0 ? stream.columns : 80;
     },
     get rows() {
-      return stream.isTTY ? stream.rows : 24;
+      return stream.isTTY && stream.rows > 0 ? stream.rows : 24;
     },
     onResize: (listener) => {
       stream.on("resize", listener);

@@ -6,7 +6,7 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { delimiter, dirname, join } from "node:path";
+import { basename, delimiter, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -24,16 +24,21 @@ function stepsOf(name, rest) {
   if (name === "start") return [[node, join(root, "src/dev/start.ts"), ...rest]];
   const vitest = [node, join(root, "node_modules/vitest/vitest.mjs"), "run", ...rest];
   // Who names single tests wants those and nothing else.
-  if (name === "test") return rest.length > 0 ? [vitest] : [[...npm(), "run", "--silent", "check"], vitest];
+  if (name === "test") return rest.length > 0 ? [vitest] : [vitest, [...npm(), "run", "--silent", "check"]];
   throw new Error(`bootstrap knows start and test, not "${name}"`);
 }
 
+/** Runs every step, also after one has failed: who is to mend things wants to know all that is broken. */
 async function runAll(steps) {
+  let worst = 0;
   for (const [program, ...rest] of steps) {
     const code = await run(program, rest);
-    if (code !== 0) return code;
+    // The last line of the tests looks like success whatever came before them.
+    if (code !== 0) console.error(`failed with exit code ${code}: ${[basename(program), ...rest].join(" ")}`);
+    worst = Math.max(worst, code);
+    if (code >= 128) return code;
   }
-  return 0;
+  return worst;
 }
 
 /** Runs a program in this one's place: same terminal, signals passed on, its exit code in the end. */

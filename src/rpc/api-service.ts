@@ -21,6 +21,8 @@ import type { RequestValidator } from "./validation.ts";
 
 /** Answers the methods of the API, whatever the transport. Requests are messages, answers are encoded. */
 export interface ApiService {
+  /** Whether a method has an operation. */
+  has(method: DescMethod): boolean;
   /** Throws `TaskError`. */
   unary(method: DescMethod, request: MessageShape<DescMessage>, caller: Caller, signal: AbortSignal): Promise<Buffer>;
   /** Throws `TaskError`. */
@@ -31,6 +33,7 @@ export interface ApiService {
 export function createApiService(operations: TaskOperations, validator: RequestValidator): ApiService {
   const answers = createAnswers(operations, validator);
   return {
+    has: (method) => method === TaskService.method.watchStatus || answers.has(method),
     async unary(method, request, caller, signal) {
       if (method.input !== SubmitTasksRequestSchema) validator.check(method.input, request);
       const answer = answers.get(method);

@@ -1,8 +1,11 @@
 import { readFile } from "node:fs/promises";
 
 import { settings } from "../../src/config.ts";
+import type { TaskOperations } from "../../src/operations/operations.ts";
 import { codeOfReason } from "../../src/rpc/answers/errors.ts";
+import { createApiService } from "../../src/rpc/api-service.ts";
 import { methods } from "../../src/rpc/methods.ts";
+import { createRequestValidator } from "../../src/rpc/validation.ts";
 import { type Reason, reasons } from "../../src/task/errors.ts";
 import { catalogue, type MetricDefinition } from "../../src/telemetry/catalogue.ts";
 import { grpcCodes } from "../../src/telemetry/label-values.ts";
@@ -43,8 +46,10 @@ async function apiTable(): Promise<string> {
       readFile(new URL(`../../proto/taskwatch/v1/${name}.proto`, import.meta.url), "utf8"),
     ),
   );
+  // Nothing of it is called.
+  const service = createApiService({} as TaskOperations, createRequestValidator());
   const rows = methods.map(({ desc, roles, streaming }) => [
-    `${desc.parent.name}.${desc.name}`,
+    `${desc.parent.name}.${desc.name}${service.has(desc) ? "" : " (not yet)"}`,
     roles.join(" or "),
     firstSentence(sources.join("\n"), desc.name) + (streaming ? " A stream." : ""),
   ]);
