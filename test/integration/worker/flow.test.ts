@@ -186,9 +186,11 @@ test("everything that was accepted ends when nats-server is killed and comes bac
 test("a worker that cannot confirm its lease tells its handlers, and is not healthy", async () => {
   await using own = await startNatsServer();
   await using bench = await openBench(own.url);
+  const begun = Promise.withResolvers<void>();
   const told = Promise.withResolvers<string>();
   const worker = await bench.start(async ({ attempt, signal }) => {
     if (attempt > 1) return "again";
+    begun.resolve();
     return new Promise((_resolve, reject) => {
       signal.addEventListener("abort", () => {
         told.resolve((signal.reason as { why: string }).why);
@@ -198,7 +200,7 @@ test("a worker that cannot confirm its lease tells its handlers, and is not heal
   });
   expect(worker.healthy()).toBe(true);
   const submission = await bench.submit({ retryPolicy: policy(3) });
-  await bench.reached(submission, TaskState.RUNNING);
+  await begun.promise;
   await own.kill();
   expect(await told.promise).toBe("lease_lost");
   expect(worker.healthy()).toBe(false);
@@ -255,9 +257,8 @@ test("start and stop may be called again and again, in any order", async () => {
 
 test("a worker that cannot reach NATS says so, and can be stopped", async () => {
   await using bench = await openBench(server.url);
-  await expect(bench.start(() => "fine", { nats: "nats://127.0.0.1:1" })).rejects.toMatchObject({
-    name: "ConnectionError",
-  });
+  const started = bench.start(() => "fine", { nats: "nats://127.0.0.1:1" });
+  await expect(started).rejects.toThrow("cannot connect to NATS at nats://127.0.0.1:1");
 });
 
 test("what becomes of tasks is told once", async () => {
