@@ -157,6 +157,9 @@ class QueueWorker implements Worker {
     const runtime = this.#runtime(nats);
     const { types } = runtime.handlers;
     observer?.typesServed({ queue, types });
+    void nats.closed.then((error) => {
+      logger?.error("connection to NATS is closed for good", { ...this.#fields(), error });
+    });
     const pool = new AttemptPool({ runtime, slots, onFree: () => puller.offer() });
     const puller = createJobPuller({
       nats,
