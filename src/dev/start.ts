@@ -15,6 +15,7 @@ import { welcome } from "./welcome.ts";
 const root = join(import.meta.dirname, "../..");
 const state = join(root, ".taskwatch");
 const usualNatsPort = 4222;
+const workerAdminAddress = "127.0.0.1:9465";
 const startTimeoutMs = 60_000;
 
 const environment = {
@@ -39,6 +40,8 @@ async function main(): Promise<void> {
   for (const name of ["TASKWATCH_GRPC_ADDRESS", "TASKWATCH_HTTP_ADDRESS", "TASKWATCH_ADMIN_ADDRESS"] as const) {
     if (!(await isFree(environment[name]))) throw new Error(takenMessage(name));
   }
+  if (!(await isFree(workerAdminAddress)))
+    throw new Error(`Something listens on ${workerAdminAddress} already: end it first.`);
 
   const natsUrl = await nats(running);
   const urls = { ...environment, TASKWATCH_NATS_URL: natsUrl };
@@ -52,15 +55,16 @@ async function main(): Promise<void> {
 
   const worker = program({
     name: "demo-worker",
-    script: "src/dev/demo-worker.ts",
+    script: "src/cli/main.ts",
+    arguments: ["worker", "--queue", "demo", "--handlers", "src/dev/demo-handlers.ts", "--admin", workerAdminAddress],
     environment: urls,
-    stopTimeoutMs: 15_000,
+    stopTimeoutMs: 30_000,
   });
   worker.settle();
   running.defer(() => worker.stop());
   stopRequest.onSecond(() => worker.kill());
 
-  console.log(welcome({ environment: urls, tookMs: performance.now() - startedAt }));
+  console.log(welcome({ environment: urls, workerAdminAddress, tookMs: performance.now() - startedAt }));
   await stopRequest.whenRequested;
   console.log("\nStopping; once more to stop at once.");
 }
@@ -96,12 +100,13 @@ async function keepAlive(server: NatsServer, signal: AbortSignal): Promise<void>
 function program(options: {
   name: string;
   script: string;
+  arguments?: readonly string[];
   environment: NodeJS.ProcessEnv;
   stopTimeoutMs: number;
 }): Program {
   return keepRunning({
     ...options,
-    script: [join(root, options.script)],
+    script: [join(root, options.script), ...(options.arguments ?? [])],
     logFile: join(state, `${options.name}.log`),
     onRestart: (message) => console.log(message),
   });

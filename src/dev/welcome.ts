@@ -6,11 +6,12 @@ export interface WelcomeOptions {
     readonly TASKWATCH_ADMIN_ADDRESS: string;
     readonly TASKWATCH_NATS_URL: string;
   };
+  readonly workerAdminAddress: string;
   readonly tookMs: number;
 }
 
 /** What `npm start` prints when everything runs: where to look, and what to type. */
-export function welcome({ environment, tookMs }: WelcomeOptions): string {
+export function welcome({ environment, workerAdminAddress, tookMs }: WelcomeOptions): string {
   const http = `http://${environment.TASKWATCH_HTTP_ADDRESS}`;
   const seconds = (tookMs / 1000).toFixed(1);
   return `
@@ -18,7 +19,7 @@ Taskwatch is up, after ${seconds} s. Ctrl-C stops it; tasks survive that, in .ta
 
   gRPC                     ${environment.TASKWATCH_GRPC_ADDRESS}  (with reflection and health)
   Connect, gRPC-Web, JSON  ${http}
-  Metrics and health       http://${environment.TASKWATCH_ADMIN_ADDRESS}/metrics
+  Metrics and health       http://${environment.TASKWATCH_ADMIN_ADDRESS}/metrics, the worker's http://${workerAdminAddress}/metrics
   NATS                     ${environment.TASKWATCH_NATS_URL}
   Logs                     .taskwatch/service.log, .taskwatch/demo-worker.log
 

@@ -124,7 +124,7 @@ test("the demo worker runs handlers that the build delivers, on data that is mou
   const source = handlers.replace(/^dist\/(.*)\.js$/, "../src/$1.ts");
   expect(existsSync(join(deployFolder, source))).toBe(true);
   const build = readFileSync(join(deployFolder, "../tsconfig.build.json"), "utf8");
-  expect(build).toContain("src/dev/demo-worker.ts");
+  expect(build).toContain("src/dev/demo-handlers.ts");
   expect(worker.volumes).toEqual(["../proto:/data:ro"]);
 });
 

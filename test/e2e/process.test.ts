@@ -21,27 +21,23 @@ test("service and workers outlast a NATS that refuses them again and again, and 
   await using open = await startNatsServer();
   await using service = await startService(open.url);
   await using worker = await startWorkerProcess(open.url, { handlers, queue: "patient" });
-  await using demo = startDemoWorker(open.url);
-  await demo.line("worker started");
 
   await open.kill();
   {
     const configuration = "authorization { user: nobody, password: here }";
     await using refusing = await startNatsServer({ port: open.port, configuration });
-    // Each of the three has by then been refused several times.
+    // Both have by then been refused several times.
     const refusals = async () => (await refusing.log()).split("authentication error").length - 1;
-    await eventually("refusals", async () => (await refusals()) >= 20, { timeoutMs: 30_000 });
+    await eventually("refusals", async () => (await refusals()) >= 14, { timeoutMs: 30_000 });
   }
-  expect([service.process.running, worker.running, demo.running]).toEqual([true, true, true]);
+  expect([service.process.running, worker.running]).toEqual([true, true]);
   await open.restart();
 
   const readiness = `${service.adminUrl}/readyz`;
   await eventually("readiness", async () => (await fetch(readiness)).ok, { timeoutMs: 30_000 });
   await using client = createTaskwatchClient({ address: service.grpcAddress });
   const note = await client.submit({ queue: "patient", type: "note" });
-  const sleep = await client.submit({ queue: "demo", type: "sleep", payload: { ms: 1 } });
-  const ends = await Promise.all([note, sleep].map(({ taskId }) => client.wait(taskId)));
-  expect(ends.map(({ state }) => state)).toEqual(["SUCCEEDED", "SUCCEEDED"]);
+  expect((await client.wait(note.taskId)).state).toBe("SUCCEEDED");
 });
 
 test("service and workers that wait for a silent NATS end at the first signal", async () => {
@@ -49,7 +45,6 @@ test("service and workers that wait for a silent NATS end at the first signal", 
   const expected = [
     { start: startServiceProcess, code: endedBySigterm },
     { start: startCommandLineWorker, code: endedBySigint },
-    { start: startDemoWorker, code: endedBySigterm },
   ];
   for (const { start, code } of expected) {
     const connected = nats.connected();
@@ -64,13 +59,11 @@ test("service and workers that find a silent NATS say so and end by themselves",
   await using nats = await startSilentNats();
   await using service = startServiceProcess(nats.url);
   await using worker = startCommandLineWorker(nats.url);
-  await using demo = startDemoWorker(nats.url);
   const { error } = await service.line("service cannot start");
   expect(error).toMatchObject({ message: expect.stringContaining(nats.url) as unknown });
   expect(await endOf(service)).toBe(1);
   expect(await endOf(worker)).toBe(5);
   expect(worker.output()).toContain(`cannot connect to NATS at ${nats.url}`);
-  expect(await endOf(demo)).toBe(1);
 });
 
 test("a drain of the service is cut short by a signal of another kind", async () => {
@@ -98,27 +91,17 @@ test("a drain of a worker is cut short by a signal of another kind, and its task
   await using client = createTaskwatchClient({ address: service.grpcAddress });
   const serving = { handlers, queue: "cut", environment: { ...ledger.environment, TASKWATCH_DRAIN_SECONDS: "60" } };
   await using worker = await startWorkerProcess(nats.url, serving);
-  await using demo = startDemoWorker(nats.url);
-  await demo.line("worker started");
 
   const nap = await client.submit({ queue: "cut", type: "nap", payload: { ms: 60_000 } });
-  const sleep = await client.submit({ queue: "demo", type: "sleep", payload: { ms: 60_000 } });
-  for (const { taskId } of [nap, sleep]) {
-    await eventually("it to run", async () => (await client.get(taskId)).state === "RUNNING");
-  }
-  for (const child of [worker, demo]) {
-    child.signal("SIGTERM");
-    await child.line("worker drains");
-  }
+  await eventually("it to run", async () => (await client.get(nap.taskId)).state === "RUNNING");
+  worker.signal("SIGTERM");
+  await worker.line("worker drains");
   const signalledMs = performance.now();
-  demo.signal("SIGINT");
-  expect(await endOf(demo)).toBe(0);
   // To the command line, two signals within half a second are one Ctrl-C.
   await eventually("the next signal to count", () => performance.now() - signalledMs > 550);
   worker.signal("SIGINT");
   expect(await endOf(worker)).toBe(0);
-  const states = await Promise.all([nap, sleep].map(async ({ taskId }) => (await client.get(taskId)).state));
-  expect(states).toEqual(["RETRYING", "RETRYING"]);
+  expect((await client.get(nap.taskId)).state).toBe("RETRYING");
 });
 
 function startServiceProcess(natsUrl: string): ProjectProcess {
@@ -137,10 +120,6 @@ function startServiceProcess(natsUrl: string): ProjectProcess {
 function startCommandLineWorker(natsUrl: string): ProjectProcess {
   const words = ["worker", "--nats", natsUrl, "--queue", "any", "--handlers", handlers];
   return startProjectProcess({ file: "src/cli/main.ts", arguments: words });
-}
-
-function startDemoWorker(natsUrl: string): ProjectProcess {
-  return startProjectProcess({ file: "src/dev/demo-worker.ts", environment: { TASKWATCH_NATS_URL: natsUrl } });
 }
 
 /** How it ends, if it does so at once. */

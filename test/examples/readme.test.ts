@@ -25,10 +25,11 @@ let worker: ProjectProcess;
 beforeAll(async () => {
   service = await startService(server.url);
   worker = startProjectProcess({
-    file: "src/dev/demo-worker.ts",
+    file: "src/cli/main.ts",
+    arguments: ["worker", "--queue", "demo", "--handlers", "src/dev/demo-handlers.ts"],
     environment: { TASKWATCH_NATS_URL: server.url },
   });
-  await worker.line("worker started");
+  await worker.line("worker is ready");
 });
 afterAll(async () => {
   await worker[Symbol.asyncDispose]();

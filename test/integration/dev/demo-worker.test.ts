@@ -17,7 +17,8 @@ const server = useNatsServer();
 test("the demo worker serves its queue, and finishes what runs when it is told to end", async () => {
   await using deployment = await openDeployment(server.url);
   await using worker = startProjectProcess({
-    file: "src/dev/demo-worker.ts",
+    file: "src/cli/main.ts",
+    arguments: ["worker", "--queue", "demo", "--handlers", "src/dev/demo-handlers.ts"],
     environment: { TASKWATCH_NATS_URL: server.url },
   });
   const path = "proto/taskwatch/v1/task.proto";
