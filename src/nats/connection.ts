@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { type JetStreamClient, jetstream, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import {
@@ -55,6 +56,13 @@ export interface Nats extends AsyncDisposable {
   readonly requestTimeoutMs: number;
   /** Sends what is still to be sent, then closes. */
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** How long the server may take to say farewell. */
+const drainTimeoutMs = 2_000;
+
+function patience(): Promise<void> {
+  return sleep(drainTimeoutMs, undefined, { ref: false });
 }
 
 /** NATS is there, but not one that Taskwatch can run on. */
@@ -122,10 +130,10 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
     },
     async [Symbol.asyncDispose]() {
       disposed = true;
-      // Draining waits for the server, which may be gone: then there is nothing to wait for.
-      if (connected) await connection.drain().catch(() => connection.close());
-      else await connection.close();
+      // Draining waits for the server, which may be gone, or silent.
+      if (connected) await Promise.race([connection.drain().catch(() => undefined), patience()]);
       publisher.close();
+      await connection.close();
     },
   };
 }

@@ -3,10 +3,10 @@
  * next record. Who may take which step is the table in transitions.ts; that nobody else took one meanwhile is the
  * compare-and-set with which a draft is written.
  */
-import { clone, create } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { durationFromMs, durationMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 
-import { type RecordHead, RecordHeadSchema } from "../gen/taskwatch/storage/v1/record_pb.ts";
+import type { RecordHead } from "../gen/taskwatch/storage/v1/record_pb.ts";
 import {
   type Attempt,
   Attempt_Outcome,
@@ -16,7 +16,6 @@ import {
   type Progress,
   TaskState,
   type TaskStatus,
-  TaskStatusSchema,
   TimeLedgerSchema,
   Wait_Reason,
   WaitSchema,
@@ -191,11 +190,13 @@ interface Step {
   readonly silent?: boolean;
 }
 
+/** What a step changes is copied first, and nothing else: a deep copy would cost more than the rest of a claim. */
 function draft(task: Task, step: Step, change: (mutable: TaskStatus, head: RecordHead) => void): Draft {
   const { writer, state, nowMs, silent = false } = step;
   assertTransition(task.head.state, state, writer);
-  const head = clone(RecordHeadSchema, task.head);
-  const mutable = clone(TaskStatusSchema, task.mutable);
+  const head = { ...task.head };
+  const mutable = { ...task.mutable, attempts: task.mutable.attempts.map((attempt) => ({ ...attempt })) };
+  if (task.mutable.timeLedger !== undefined) mutable.timeLedger = { ...task.mutable.timeLedger };
   head.state = state;
   mutable.state = state;
   if (!silent) {

@@ -4,7 +4,7 @@ import { pid } from "node:process";
 
 import type { NatsOptions } from "../nats/connection.ts";
 import type { StoreOptions } from "../nats/store.ts";
-import type { Handler } from "./handler.ts";
+import type { Handler } from "./handler/handler.ts";
 import type { WorkerLogger } from "./worker-logger.ts";
 import type { WorkerObserver } from "./worker-observer.ts";
 

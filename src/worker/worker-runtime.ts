@@ -1,6 +1,6 @@
 import type { Jobs } from "../nats/jobs.ts";
 import type { StatusRecords } from "../nats/records.ts";
-import type { HandlerRegistry } from "./handler-registry.ts";
+import type { HandlerRegistry } from "./handler/handler-registry.ts";
 import type { WorkerLogger } from "./worker-logger.ts";
 import type { WorkerObserver } from "./worker-observer.ts";
 

@@ -6,9 +6,8 @@ import { createPresence } from "../nats/presence.ts";
 import { readQueueLeaseMs } from "../nats/queue-lease.ts";
 import { createStatusRecords } from "../nats/records.ts";
 import { openStore } from "../nats/store.ts";
-import { AttemptPool } from "./attempt-pool.ts";
-import { closeNats } from "./close-nats.ts";
-import { HandlerRegistry } from "./handler-registry.ts";
+import { AttemptPool } from "./attempt/attempt-pool.ts";
+import { HandlerRegistry } from "./handler/handler-registry.ts";
 import { type CompleteWorkerOptions, completeWorkerOptions, type WorkerOptions } from "./worker-options.ts";
 import { WorkerPresence } from "./worker-presence.ts";
 import type { WorkerRuntime } from "./worker-runtime.ts";
@@ -267,7 +266,7 @@ class QueueWorker implements Worker {
     clearTimeout(drainTimer);
     unfollowHints();
     await presence.stop();
-    await closeNats(nats);
+    await nats[Symbol.asyncDispose]();
   }
 
   /** Waits for all attempts to be recorded; once the worker stops, for no longer than that may take on a NATS that answers. */

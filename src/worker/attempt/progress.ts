@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 
-import { type Progress, ProgressSchema } from "../gen/taskwatch/v1/task_pb.ts";
+import { type Progress, ProgressSchema } from "../../gen/taskwatch/v1/task_pb.ts";
+import type { ProgressUpdate } from "../handler/handler.ts";
 import { cutToCharacters, oneLine } from "./bounded-text.ts";
-import type { ProgressUpdate } from "./handler.ts";
 
 const maxUnitCharacters = 32;
 const maxMessageCharacters = 256;

@@ -1,8 +1,8 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 
-import { type Task, taskIdOf } from "../task/task.ts";
-import type { ProgressUpdate, TaskContext } from "./handler.ts";
+import { type Task, taskIdOf } from "../../task/task.ts";
+import type { ProgressUpdate, TaskContext } from "../handler/handler.ts";
 import type { OpenedJob } from "./opened-job.ts";
 
 /** What a context is made from. */

@@ -1,9 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 
-import { type AttemptError, AttemptErrorSchema, type Content } from "../gen/taskwatch/v1/task_pb.ts";
+import { type AttemptError, AttemptErrorSchema, type Content } from "../../gen/taskwatch/v1/task_pb.ts";
+import { CancelledError, FatalError, RetryableError } from "../handler/handler-errors.ts";
 import { cutToBytes, oneLine } from "./bounded-text.ts";
 import { contentFromResult, UnusableResult } from "./content.ts";
-import { CancelledError, FatalError, RetryableError } from "./handler-errors.ts";
 
 const maxMessageBytes = 2_048;
 const maxDetails = 16;

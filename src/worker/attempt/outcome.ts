@@ -6,9 +6,9 @@
  * - What it threw after it was told to stop is taken as the doing of that, and the reason for stopping is recorded.
  * - A task that somebody has asked to cancel is not run again.
  */
-import { type AttemptError, type Content, TaskState } from "../gen/taskwatch/v1/task_pb.ts";
-import { attemptError } from "../task/lifecycle.ts";
-import { backoffMs, type CompleteRetryPolicy, mayRetry } from "../task/retry-policy.ts";
+import { type AttemptError, type Content, TaskState } from "../../gen/taskwatch/v1/task_pb.ts";
+import { attemptError } from "../../task/lifecycle.ts";
+import { backoffMs, type CompleteRetryPolicy, mayRetry } from "../../task/retry-policy.ts";
 import type { AbortCause } from "./attempt-aborted.ts";
 import type { Settlement } from "./settlement.ts";
 

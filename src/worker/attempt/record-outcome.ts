@@ -13,14 +13,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 
-import { isTransient, OutcomeUnknown, WriteConflict } from "../nats/errors.ts";
-import { cancel, type Draft, expire, fail, retry, succeed } from "../task/lifecycle.ts";
-import type { Task } from "../task/task.ts";
-import { newToken } from "../task/write-token.ts";
+import { isTransient, OutcomeUnknown, WriteConflict } from "../../nats/errors.ts";
+import { cancel, type Draft, expire, fail, retry, succeed } from "../../task/lifecycle.ts";
+import type { Task } from "../../task/task.ts";
+import { newToken } from "../../task/write-token.ts";
+import type { WorkerRuntime } from "../worker-runtime.ts";
 import type { Lease } from "./lease.ts";
 import { messageOf, type OpenedJob } from "./opened-job.ts";
 import type { Outcome } from "./outcome.ts";
-import type { WorkerRuntime } from "./worker-runtime.ts";
 
 /** How often an outcome is decided anew because the record has moved. It moves when somebody asks to cancel the task. */
 const maxRounds = 10;

@@ -1,11 +1,11 @@
 /** What the observer and the log are told. Each thing once, by the worker that recorded it. */
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 
-import { TaskState } from "../gen/taskwatch/v1/task_pb.ts";
-import { type Task, taskIdOf } from "../task/task.ts";
+import { TaskState } from "../../gen/taskwatch/v1/task_pb.ts";
+import { type Task, taskIdOf } from "../../task/task.ts";
+import type { TaskEnd } from "../worker-observer.ts";
+import type { WorkerRuntime } from "../worker-runtime.ts";
 import type { OpenedJob } from "./opened-job.ts";
-import type { TaskEnd } from "./worker-observer.ts";
-import type { WorkerRuntime } from "./worker-runtime.ts";
 
 type Reporting = Pick<WorkerRuntime, "queue" | "observer" | "logger">;
 

@@ -1,11 +1,11 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 
-import { type Job, JobSchema } from "../gen/taskwatch/storage/v1/record_pb.ts";
-import { type TaskStatus, TaskStatusSchema } from "../gen/taskwatch/v1/task_pb.ts";
-import type { JobDelivery } from "../nats/job-delivery.ts";
-import type { JobMessage } from "../nats/jobs.ts";
-import { completeRetryPolicy, type CompleteRetryPolicy } from "../task/retry-policy.ts";
+import { type Job, JobSchema } from "../../gen/taskwatch/storage/v1/record_pb.ts";
+import { type TaskStatus, TaskStatusSchema } from "../../gen/taskwatch/v1/task_pb.ts";
+import type { JobDelivery } from "../../nats/job-delivery.ts";
+import type { JobMessage } from "../../nats/jobs.ts";
+import { completeRetryPolicy, type CompleteRetryPolicy } from "../../task/retry-policy.ts";
 
 /** How long the status of a task is kept whose job cannot be read. */
 const fallbackRetentionMs = 86_400_000;

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { JobDelivery } from "../nats/job-delivery.ts";
-import type { Task } from "../task/task.ts";
-import type { WorkerRuntime } from "./worker-runtime.ts";
+import type { JobDelivery } from "../../nats/job-delivery.ts";
+import type { Task } from "../../task/task.ts";
+import type { WorkerRuntime } from "../worker-runtime.ts";
 
 /**
  * Keeps a job whose task may be running elsewhere, for one lease by this process's own clock, and returns the record as it is

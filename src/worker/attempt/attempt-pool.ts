@@ -1,10 +1,10 @@
-import type { JobDelivery } from "../nats/job-delivery.ts";
-import type { TaskKey } from "../task/task-id.ts";
+import type { JobDelivery } from "../../nats/job-delivery.ts";
+import type { TaskKey } from "../../task/task-id.ts";
+import type { WorkerRuntime } from "../worker-runtime.ts";
 import type { AbortCause } from "./attempt-aborted.ts";
 import { Attempt } from "./attempt.ts";
 import { claimTask } from "./claim-task.ts";
 import { type OpenedJob, openJob } from "./opened-job.ts";
-import type { WorkerRuntime } from "./worker-runtime.ts";
 
 /** What a pool needs. */
 export interface AttemptPoolOptions {

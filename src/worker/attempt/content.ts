@@ -1,7 +1,7 @@
 import { create, type JsonValue, toBinary, toJson } from "@bufbuild/protobuf";
 import { NullValue, type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 
-import { type Content, ContentSchema } from "../gen/taskwatch/v1/task_pb.ts";
+import { type Content, ContentSchema } from "../../gen/taskwatch/v1/task_pb.ts";
 
 /** The largest result, encoded. Larger data belongs in an object store, by reference. */
 export const maxResultBytes = 256 * 1024;

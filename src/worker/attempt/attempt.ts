@@ -1,11 +1,12 @@
 import { timestampMs, durationMs } from "@bufbuild/protobuf/wkt";
 
-import { type Task, taskIdOf } from "../task/task.ts";
+import { type Task, taskIdOf } from "../../task/task.ts";
+import type { Handler, TaskContext } from "../handler/handler.ts";
+import type { WorkerRuntime } from "../worker-runtime.ts";
 import { type AbortCause, AttemptAborted } from "./attempt-aborted.ts";
 import { AttemptContext } from "./attempt-context.ts";
 import type { ClaimedTask } from "./claim-task.ts";
 import { payloadFromContent } from "./content.ts";
-import type { Handler, TaskContext } from "./handler.ts";
 import { Lease, type LeaseEvents } from "./lease.ts";
 import type { OpenedJob } from "./opened-job.ts";
 import { outcomeOf } from "./outcome.ts";
@@ -13,7 +14,6 @@ import { ProgressReporter } from "./progress.ts";
 import { recordOutcome } from "./record-outcome.ts";
 import { reportAttempt } from "./report.ts";
 import { failure, type Settlement, settlementFromReturn, settlementFromThrow } from "./settlement.ts";
-import type { WorkerRuntime } from "./worker-runtime.ts";
 
 /** The longest time that a timer takes. */
 const maxTimerMs = 2 ** 31 - 1;

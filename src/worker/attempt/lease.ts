@@ -21,13 +21,13 @@
  *
  * Without hints, a request to cancel is seen with the next beat; a hint makes the attempt read its record at once.
  */
-import { type Progress, TaskState } from "../gen/taskwatch/v1/task_pb.ts";
-import { WriteConflict } from "../nats/errors.ts";
-import type { JobDelivery } from "../nats/job-delivery.ts";
-import type { StatusRecords } from "../nats/records.ts";
-import { heartbeat, reportProgress } from "../task/lifecycle.ts";
-import type { Task } from "../task/task.ts";
-import { newToken } from "../task/write-token.ts";
+import { type Progress, TaskState } from "../../gen/taskwatch/v1/task_pb.ts";
+import { WriteConflict } from "../../nats/errors.ts";
+import type { JobDelivery } from "../../nats/job-delivery.ts";
+import type { StatusRecords } from "../../nats/records.ts";
+import { heartbeat, reportProgress } from "../../task/lifecycle.ts";
+import type { Task } from "../../task/task.ts";
+import { newToken } from "../../task/write-token.ts";
 import type { ProgressReporter } from "./progress.ts";
 
 /** What a lease needs. */

@@ -5,16 +5,16 @@
  */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 
-import { TaskState } from "../gen/taskwatch/v1/task_pb.ts";
-import { WriteConflict } from "../nats/errors.ts";
-import { type DeliveryStep, type DeliveryTimes, nextStep } from "../task/delivery.ts";
-import { attemptError, cancel, claim, type Draft, expire, fail } from "../task/lifecycle.ts";
-import { type Task, taskFromFresh } from "../task/task.ts";
-import { newToken } from "../task/write-token.ts";
+import { TaskState } from "../../gen/taskwatch/v1/task_pb.ts";
+import { WriteConflict } from "../../nats/errors.ts";
+import { type DeliveryStep, type DeliveryTimes, nextStep } from "../../task/delivery.ts";
+import { attemptError, cancel, claim, type Draft, expire, fail } from "../../task/lifecycle.ts";
+import { type Task, taskFromFresh } from "../../task/task.ts";
+import { newToken } from "../../task/write-token.ts";
+import type { WorkerRuntime } from "../worker-runtime.ts";
 import { holdForOneLease, letGo } from "./hold.ts";
 import { messageOf, type OpenedJob } from "./opened-job.ts";
 import { reportClaimed, reportLostAttempt, reportTask } from "./report.ts";
-import type { WorkerRuntime } from "./worker-runtime.ts";
 
 /** How often a task that keeps changing is looked at again. */
 const maxRounds = 10;
