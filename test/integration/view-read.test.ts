@@ -54,7 +54,7 @@ describe("a read", () => {
       const seen = new Set<TaskState>();
       let isOver = false;
       const read = async () => {
-        while (!isOver) seen.add((await process.reader.readStatus(key, { signal })).state);
+        while (!isOver && !seen.has(SUCCEEDED)) seen.add((await process.reader.readStatus(key, { signal })).state);
       };
       // As a worker does: the record first, and the job is acknowledged at the end.
       const work = async () => {
@@ -63,9 +63,8 @@ describe("a read", () => {
         const task = await steps.succeed(await deployment.claim(queued));
         await deployment.jobs.remove(key, priority);
         await process.reader.readStatus(task.key, { signal });
-        isOver = true;
       };
-      await Promise.all([read(), work()]);
+      await Promise.all([read(), work().finally(() => (isOver = true))]);
       return seen;
     };
     for (const seen of await Promise.all(Array.from({ length: 20 }, live))) {
