@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { HandlerRegistry } from "../../../src/worker/handler-registry.ts";
+import { HandlerRegistry } from "../../../src/worker/handler/handler-registry.ts";
 
 test("no type names what every object has", () => {
   const registry = new HandlerRegistry({ t: () => {} });

@@ -3,9 +3,9 @@ import { expect, test } from "vitest";
 import { TaskState } from "../../../src/gen/taskwatch/v1/task_pb.ts";
 import { attemptError } from "../../../src/task/lifecycle.ts";
 import { defaultRetryPolicy } from "../../../src/task/retry-policy.ts";
-import type { AbortCause } from "../../../src/worker/attempt-aborted.ts";
-import { type EndedAttempt, outcomeOf } from "../../../src/worker/outcome.ts";
-import type { Settlement } from "../../../src/worker/settlement.ts";
+import type { AbortCause } from "../../../src/worker/attempt/attempt-aborted.ts";
+import { type EndedAttempt, outcomeOf } from "../../../src/worker/attempt/outcome.ts";
+import type { Settlement } from "../../../src/worker/attempt/settlement.ts";
 
 const { RUNNING, CANCELLING } = TaskState;
 const returned: Settlement = { kind: "returned", result: undefined };

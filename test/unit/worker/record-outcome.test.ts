@@ -8,9 +8,9 @@ import { attemptError, claim, type Draft } from "../../../src/task/lifecycle.ts"
 import { defaultRetryPolicy } from "../../../src/task/retry-policy.ts";
 import { type Task, taskFromFresh } from "../../../src/task/task.ts";
 import { stateName } from "../../../src/task/transitions.ts";
-import type { OpenedJob } from "../../../src/worker/opened-job.ts";
-import type { Outcome } from "../../../src/worker/outcome.ts";
-import { recordOutcome } from "../../../src/worker/record-outcome.ts";
+import type { OpenedJob } from "../../../src/worker/attempt/opened-job.ts";
+import type { Outcome } from "../../../src/worker/attempt/outcome.ts";
+import { recordOutcome } from "../../../src/worker/attempt/record-outcome.ts";
 
 const broken = attemptError("BROKEN", "broken", true);
 
