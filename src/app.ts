@@ -27,6 +27,8 @@ export interface App {
   readonly addresses: { readonly grpc: string; readonly http: string; readonly admin: string };
   /** Resolves when the view has caught up: from then on lists are complete, and load balancers may send calls. */
   readonly ready: Promise<void>;
+  /** Resolves, with why, once it has lost NATS for good and can only be started anew. Pending for ever otherwise. */
+  readonly failed: Promise<Error>;
   /**
    * Says that it is not ready, tells watchers to go elsewhere, lets calls that are under way finish for as long as the
    * configuration allows, and ends. Idempotent.
@@ -117,13 +119,14 @@ class Service {
   }
 
   run(admin: AdminServer, release: () => Promise<void>): App {
-    const { grpc, http, view } = this.#parts;
+    const { grpc, http, nats, view } = this.#parts;
     // What health says follows readiness, so that balancers that ask either way agree.
     const health = setInterval(() => grpc.setServing(this.readiness().ready), 1_000).unref();
     const ready = view.whenReady({ timeoutMs: catchUpLimitMs }).then(() => grpc.setServing(this.readiness().ready));
     return {
       addresses: { grpc: grpc.address, http: http.address, admin: `${admin.host}:${admin.port}` },
       ready,
+      failed: nats.closed.then((cause) => new Error("the connection to NATS was closed for good", { cause })),
       drain: () => {
         this.#draining ??= this.#drain(health, release);
         return this.#draining;

@@ -50,9 +50,10 @@ export async function main(environment?: Readonly<Record<string, string | undefi
 }
 
 async function serve(app: App, signals: Signals, logger: Logger): Promise<number> {
-  const outcome = await Promise.race([app.ready, signals.first]);
+  const failed = app.failed.then((error) => Promise.reject(error));
+  const outcome = await Promise.race([app.ready, signals.first, failed]);
   if (outcome === undefined) logger.info("service is ready", { ...app.addresses });
-  logger.info("service drains", { signal: await signals.first });
+  logger.info("service drains", { signal: await Promise.race([signals.first, failed]) });
   const cutShort = await Promise.race([app.drain(), signals.second]);
   if (cutShort !== undefined) {
     // Whoever asks twice means it: nothing that is accepted is lost by it.

@@ -36,6 +36,8 @@ export interface Worker extends AsyncDisposable {
   readonly name: string;
   readonly queue: string;
   readonly state: WorkerState;
+  /** Resolves, with why, once it has lost NATS for good: then another one has to be started. Pending for ever otherwise. */
+  readonly failed: Promise<Error>;
   /**
    * Connects, makes the queue if it does not exist, and begins to take tasks. Repeated calls are one. Throws if NATS cannot be
    * reached or is no server that Taskwatch runs on; then it may be called again.
@@ -77,6 +79,7 @@ class QueueWorker implements Worker {
   readonly #options: CompleteWorkerOptions;
   readonly #draining = new AbortController();
   readonly #stopping = new AbortController();
+  readonly #failed = Promise.withResolvers<Error>();
   #state: WorkerState = "idle";
   #parts: Parts | undefined;
   #leaseMs = 0;
@@ -99,6 +102,10 @@ class QueueWorker implements Worker {
 
   get state(): WorkerState {
     return this.#state;
+  }
+
+  get failed(): Promise<Error> {
+    return this.#failed.promise;
   }
 
   start(): Promise<void> {
@@ -156,9 +163,8 @@ class QueueWorker implements Worker {
     const runtime = this.#runtime(nats);
     const { types } = runtime.handlers;
     observer?.typesServed({ queue, types });
-    void nats.closed.then((error) => {
-      logger?.error("connection to NATS is closed for good", { ...this.#fields(), error });
-    });
+    const why = "the connection to NATS was closed for good";
+    void nats.closed.then((cause) => this.#failed.resolve(new Error(why, { cause })));
     const pool = new AttemptPool({ runtime, slots, onFree: () => puller.offer() });
     const puller = createJobPuller({
       nats,

@@ -9,6 +9,8 @@ export function addServe(program: Command, session: Session): void {
     .description("run the service; its settings are the TASKWATCH_ variables that the README lists")
     .action(async () => {
       const { main } = await import("../../main.ts");
+      // A signal that came while it was loaded would have nobody else to heed it.
+      session.io.interrupted.throwIfAborted();
       session.exitCode = await main();
     });
 }

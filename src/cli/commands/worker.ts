@@ -50,8 +50,13 @@ export function addWorker(program: Command, session: Session): void {
       const stop = (): void => void worker.stop();
       io.insisted.addEventListener("abort", stop, { once: true });
       logger.info("worker is ready", { worker: worker.name, queue: worker.queue, types: Object.keys(handlers), admin });
-      await aborted(io.interrupted);
-      await worker.drain();
+      const failure = await Promise.race([aborted(io.interrupted), worker.failed]);
+      if (failure === undefined) {
+        await worker.drain();
+      } else {
+        logger.error("worker cannot go on", { worker: worker.name, queue: worker.queue, error: failure });
+        session.exitCode = 1;
+      }
     });
 }
 
