@@ -148,10 +148,10 @@ describe("a view whose server is killed", () => {
       Array.from({ length: 20 }, async () => deployment.claim(await deployment.submit())),
     );
     const heard = tasks.map(({ key }) => listen(process.view, key));
-    let stop = false;
+    const stopping = new AbortController();
     const writing = tasks.map(async (first) => {
       let task = first;
-      for (let done = 1; !stop; done += 1)
+      for (let done = 1; !stopping.signal.aborted; done += 1)
         task = await steps
           .progress(task, done)
           .catch(() => deployment.records.read(task.key).then((read) => read ?? task));
@@ -163,7 +163,7 @@ describe("a view whose server is killed", () => {
       await server.kill();
       await server.restart();
     }
-    stop = true;
+    stopping.abort();
     const last = await Promise.all(writing);
     await eventually(
       "the last writes",

@@ -52,9 +52,10 @@ describe("a read", () => {
       const submission = await deployment.submit({ start: { case: "delay", value: durationFromMs(150) } });
       const { key, priority } = submission.task;
       const seen = new Set<TaskState>();
-      let isOver = false;
+      const over = new AbortController();
       const read = async () => {
-        while (!isOver && !seen.has(SUCCEEDED)) seen.add((await process.reader.readStatus(key, { signal })).state);
+        while (!over.signal.aborted && !seen.has(SUCCEEDED))
+          seen.add((await process.reader.readStatus(key, { signal })).state);
       };
       // As a worker does: the record first, and the job is acknowledged at the end.
       const work = async () => {
@@ -64,7 +65,7 @@ describe("a read", () => {
         await deployment.jobs.remove(key, priority);
         await process.reader.readStatus(task.key, { signal });
       };
-      await Promise.all([read(), work().finally(() => (isOver = true))]);
+      await Promise.all([read(), work().finally(() => over.abort())]);
       return seen;
     };
     for (const seen of await Promise.all(Array.from({ length: 20 }, live))) {
