@@ -25,6 +25,8 @@ export async function createPythonClient(
 ): Promise<ScenarioClient & AsyncDisposable> {
   const folder = await mkdtemp(join(tmpdir(), "taskwatch-python-"));
   const image = join(folder, "image.binpb");
+  // The schemas that ours import are not in the repository.
+  await run(process.execPath, [join(root, "proto/dependencies.ts")]);
   await run(join(root, "node_modules/.bin/buf"), ["build", "--output", image], { cwd: root });
   const program = fileURLToPath(new URL("python_client.py", import.meta.url));
   const child = spawn(python, [program, grpcAddress, image], { stdio: ["pipe", "pipe", "inherit"] });

@@ -3,7 +3,12 @@ import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 
 import { ContentSchema, TaskStatusSchema } from "../../../src/gen/taskwatch/v1/task_pb.ts";
-import { contentFromResult, maxResultBytes, maxResultDepth, payloadFromContent } from "../../../src/worker/attempt/content.ts";
+import {
+  contentFromResult,
+  maxResultBytes,
+  maxResultDepth,
+  payloadFromContent,
+} from "../../../src/worker/attempt/content.ts";
 
 /** What a reader of the stored result would see. */
 function stored(result: unknown): unknown {

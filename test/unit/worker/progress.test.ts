@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import type { ProgressUpdate } from "../../../src/worker/index.ts";
 import { ProgressReporter } from "../../../src/worker/attempt/progress.ts";
+import type { ProgressUpdate } from "../../../src/worker/index.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
-import { CancelledError, FatalError, RetryableError } from "../../../src/worker/index.ts";
 import { type Settlement, settlementFromReturn, settlementFromThrow } from "../../../src/worker/attempt/settlement.ts";
+import { CancelledError, FatalError, RetryableError } from "../../../src/worker/index.ts";
 
 function errorOf(settlement: Settlement) {
   if (settlement.kind !== "failed") throw new Error(`expected a failure, got ${settlement.kind}`);
