@@ -41,6 +41,7 @@ export class PositionSet {
 
   /** The bitmap, without the zeros at its end. Valid until the set changes. */
   get bytes(): Uint8Array {
+    if (this.#size === 0) return none;
     let length = this.#bits.length;
     while (length > 0 && this.#bits[length - 1] === 0) length -= 1;
     return this.#bits.subarray(0, length);
