@@ -80,7 +80,7 @@ export function createTokenWriter({ epoch, hash }: ResumeScope): (point: ResumeP
  */
 export function readResumeToken(token: string, scope: ResumeScope, length: number): ResumePoint {
   const { epoch, scope: hash, revision, change, behind, scheduled, ended } = decode(token);
-  if (hash !== scope.hash) throw invalidToken();
+  if (hash !== scope.hash || ![behind, scheduled, ended].every((set) => isWithin(set, length))) throw invalidToken();
   if (epoch !== scope.epoch) throw storeReplaced();
   return {
     revision: Number(revision),
@@ -94,6 +94,14 @@ export function readResumeToken(token: string, scope: ResumeScope, length: numbe
 /** The error for a token that stands for nothing any more. */
 export function storeReplaced(): TaskError {
   return new TaskError("STORE_REPLACED", "the store was replaced, or went back, since the token was given out");
+}
+
+/** Whether a bitmap has no position from `length` on. */
+function isWithin(bitmap: Uint8Array, length: number): boolean {
+  const bytes = Math.ceil(length / 8);
+  return (
+    bitmap.length < bytes || (bitmap.length === bytes && (bitmap[bytes - 1] ?? 0) >>> (((length - 1) & 7) + 1) === 0)
+  );
 }
 
 function decode(token: string): ResumeToken {

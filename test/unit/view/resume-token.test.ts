@@ -45,12 +45,13 @@ test("a token says what it was written with", () => {
       const sets = { behind: setOf(members), scheduled: setOf([]), ended: setOf(members.slice(1)) };
       const token = createTokenWriter(scope)({ revision: at, change, ...sets });
       expect(token.length).toBeLessThan(4_096);
-      const read = readResumeToken(token, scope, 2);
+      const read = readResumeToken(token, scope, 1_000);
       expect(read.revision).toBe(at);
       expect([...read.behind.bytes]).toEqual([...sets.behind.bytes]);
       expect([...read.ended.bytes]).toEqual([...sets.ended.bytes]);
       expect(read.scheduled.size).toBe(0);
-      expect(readResumeToken(token, scope, 1).change).toBe(change);
+      const single = createTokenWriter(scope)({ revision: at, change, ...sets, behind: setOf([]), ended: setOf([0]) });
+      expect(readResumeToken(single, scope, 1).change).toBe(change);
     }),
   );
 });
@@ -73,6 +74,26 @@ test("a token is good for the same tasks of the same namespace in the same store
     expect(read(other)).toThrow(expect.objectContaining({ reason: "RESUME_TOKEN_INVALID" }));
   }
   expect(read(resumeScope(2n, "ns", ["a", "b"]))).toThrow(expect.objectContaining({ reason: "STORE_REPLACED" }));
+});
+
+test("a token that speaks of more tasks than are watched is refused", () => {
+  const scope = resumeScope(1n, "ns", ["a"]);
+  const token = (last: number) =>
+    createTokenWriter(scope)({
+      revision: 5,
+      change: 0,
+      behind: setOf([]),
+      scheduled: setOf([]),
+      ended: setOf([0, last]),
+    });
+  for (const length of [1, 3, 7, 8, 9, 16, 1_000]) {
+    expect(readResumeToken(token(length - 1), scope, length).ended.has(length - 1)).toBe(true);
+    for (const beyond of [length, length + 9]) {
+      expect(() => readResumeToken(token(beyond), scope, length)).toThrow(
+        expect.objectContaining({ reason: "RESUME_TOKEN_INVALID" }),
+      );
+    }
+  }
 });
 
 test("the token of a submitted task says how it was seen", () => {
