@@ -111,5 +111,6 @@ test("watches that come and go leave nothing behind", { timeout: 60_000 }, async
   }
   expect([process.watches.size, process.view.subscriptions]).toEqual([0, 0]);
   expect(process.view.figures().rows).toBe(rows);
-  await eventually("timers to be gone", () => countTimers() === before);
+  // One of a request may have been under way when they were counted first.
+  await eventually("timers to be gone", () => countTimers() <= before);
 });
