@@ -1,8 +1,8 @@
 import type { Msg } from "@nats-io/transport-node";
 
+import { readFollowedRecord, type RecordContent } from "./followed-record.ts";
 import { parseStatusSubject } from "./names.ts";
 import type { RecordFeedEvents } from "./record-feed.ts";
-import { decodeRecord, type StoredRecord } from "./records.ts";
 
 /** What a reader needs. */
 export interface RecordFeedReaderOptions {
@@ -41,7 +41,8 @@ export class RecordFeedReader {
   onMessage(message: Msg): void {
     if (this.#ended) return;
     this.heardMs = performance.now();
-    if (message.headers?.code === 100) this.#onControl(message);
+    // The headers of records are of no interest here, and dear to decode. What the server sends of its own has no data.
+    if (message.data.length === 0 && message.headers?.code === 100) this.#onControl(message);
     else this.#onRecord(message);
   }
 
@@ -114,15 +115,15 @@ export class RecordFeedReader {
       events.onRemoved(key, revision);
       return;
     }
-    let record: StoredRecord;
+    let content: RecordContent;
     try {
-      record = decodeRecord(message.data);
+      content = readFollowedRecord(message.data);
     } catch (error) {
       // Written by something that is not us. It cannot be served, and must not stop the rest.
       events.onTrouble("record is unreadable", `${message.subject}: ${String(error)}`);
       return;
     }
-    events.onRecord(key, revision, record, { writtenMs });
+    events.onRecord({ key, revision, writtenMs, ...content });
   }
 
   #apply(revision: number): void {
@@ -149,8 +150,8 @@ interface PushMeta {
 /** Reads the reply subject of a delivery (ADR-15), in either version. */
 function pushMeta(reply: string): PushMeta | undefined {
   const tokens = reply.split(".");
-  const rest = tokens.length >= 11 ? tokens.slice(4) : tokens.slice(2);
-  const [, , , revision, consumerSequence, writtenNanos] = rest.map(Number);
-  if (revision === undefined || consumerSequence === undefined || writtenNanos === undefined) return undefined;
-  return { revision, consumerSequence, writtenMs: writtenNanos / 1e6 };
+  const first = tokens.length >= 11 ? 7 : 5;
+  const [revision, consumerSequence] = [Number(tokens[first]), Number(tokens[first + 1])];
+  const writtenMs = Number(tokens[first + 2]) / 1e6;
+  return writtenMs > 0 ? { revision, consumerSequence, writtenMs } : undefined;
 }

@@ -15,10 +15,10 @@ import { createInbox, nanos } from "@nats-io/transport-node";
 
 import type { TaskKey } from "../task/task-id.ts";
 import type { Nats } from "./connection.ts";
+import type { FollowedRecord } from "./followed-record.ts";
 import { statusStream } from "./names.ts";
 import { withPatience } from "./patience.ts";
 import { RecordFeedReader } from "./record-feed-reader.ts";
-import type { StoredRecord } from "./records.ts";
 
 /** How often the server shows that the consumer lives, where it has nothing to deliver. */
 export const heartbeatMs = 500;
@@ -29,16 +29,10 @@ const auditMs = 10_000;
 /** A leader that was elected just now may not know yet what the one before it has acknowledged. */
 const electionPauses = [100, 400, 1_000, 2_000];
 
-/** When a record was written and how it came. */
-export interface RecordOrigin {
-  /** When the server stored it, in ms since 1970 by the server's clock. */
-  readonly writtenMs: number;
-}
-
 /** What a follower is told. Calls come in the order of revisions. None of them may throw. */
 export interface RecordFeedEvents {
   /** A record was written. Its bytes are a slice of what came from the network: who keeps them for long should copy them. */
-  readonly onRecord: (key: TaskKey, revision: number, record: StoredRecord, origin: RecordOrigin) => void;
+  readonly onRecord: (record: FollowedRecord) => void;
   /** A record was deleted. */
   readonly onRemoved: (key: TaskKey, revision: number) => void;
   /** Everything up to `revision` was told, and the feed stands. Comes again when it moves on past what is not stored. */

@@ -121,17 +121,7 @@ export class FollowingView implements View {
 
   #followRecords(): RecordFeed {
     const events: RecordFeedEvents = {
-      onRecord: (key, revision, { head, status }, { writtenMs }) =>
-        this.#state.addRecord({
-          key,
-          revision,
-          state: head.state,
-          change: head.change,
-          expireMs: Number(head.expireMs),
-          bytes: status,
-          immutableLength: head.immutableLength,
-          writtenMs,
-        }),
+      onRecord: (record) => this.#state.addRecord(record),
       onRemoved: (key, revision) => this.#state.addRemoval(key, revision),
       onCaughtUp: (revision) => {
         this.#state.moveTo(revision);

@@ -1,17 +1,13 @@
 import { TaskState } from "../gen/taskwatch/v1/task_pb.ts";
+import type { FollowedRecord } from "../nats/followed-record.ts";
 import type { TaskKey } from "../task/task-id.ts";
 import { type FreshTask, queuedChange, scheduledChange } from "../task/task.ts";
 import { nameOfKey } from "./hub.ts";
-import type { IndexChange, RecordChange } from "./index-store.ts";
-
-/** A write to a record, with when the server stored it, in ms since 1970. */
-export interface WrittenRecord extends RecordChange {
-  readonly writtenMs: number;
-}
+import type { IndexChange } from "./index-store.ts";
 
 /** A change that is to be applied and handed on. */
 export type PendingChange =
-  | { readonly kind: "record"; readonly record: WrittenRecord }
+  | { readonly kind: "record"; readonly record: FollowedRecord }
   | Exclude<IndexChange, { readonly kind: "record" }>;
 
 /** What is to be applied at once. */
@@ -45,7 +41,7 @@ export class PendingChanges {
     return this.#changes.has(name);
   }
 
-  addRecord(record: WrittenRecord): void {
+  addRecord(record: FollowedRecord): void {
     this.#revision = record.revision;
     this.#put(nameOfKey(record.key), { kind: "record", record });
   }

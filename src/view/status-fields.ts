@@ -1,8 +1,6 @@
-/**
- * Reads and writes single fields of an encoded TaskStatus without decoding the rest of it. Done by hand, because it is done
- * for every task that is seen, and the general reader and writer cost more than the rest of an index entry.
- */
+/** Reads and writes single fields of an encoded TaskStatus without decoding the rest of it. */
 import { TaskState, TaskStatusSchema, Wait_Reason, WaitSchema } from "../gen/taskwatch/v1/task_pb.ts";
+import { FieldCursor, lengthDelimited } from "../nats/field-cursor.ts";
 import type { FreshTask } from "../task/task.ts";
 
 const { type, state, wait, result, createTime, scheduleTime, updateTime, labels } = TaskStatusSchema.field;
@@ -27,7 +25,7 @@ export function labelText(key: string, value: string): string {
 
 /** Reads what lists pick tasks by from the immutable part of a status. Throws a RangeError on bytes that are no message. */
 export function readFixedFields(immutable: Uint8Array): FixedFields {
-  const cursor = new Cursor(immutable);
+  const cursor = new FieldCursor(immutable);
   const found: { -readonly [Name in keyof FixedFields]: FixedFields[Name] } = {
     type: "",
     createMs: 0,
@@ -48,7 +46,7 @@ export function readFixedFields(immutable: Uint8Array): FixedFields {
 }
 
 function readLabel(entry: Uint8Array): string {
-  const cursor = new Cursor(entry);
+  const cursor = new FieldCursor(entry);
   let key = "";
   let value = "";
   while (cursor.next()) {
@@ -59,7 +57,7 @@ function readLabel(entry: Uint8Array): string {
 }
 
 function msFromTimestamp(timestamp: Uint8Array): number {
-  const cursor = new Cursor(timestamp);
+  const cursor = new FieldCursor(timestamp);
   let ms = 0;
   while (cursor.next()) {
     if (cursor.number === 1) ms += cursor.value * 1_000;
@@ -103,7 +101,7 @@ export function withoutResult(status: Uint8Array): Uint8Array {
   const kept: Uint8Array[] = [];
   let keptTo = 0;
   try {
-    const cursor = new Cursor(status);
+    const cursor = new FieldCursor(status);
     for (let start = 0; cursor.next(); start = cursor.end) {
       if (cursor.number !== result.number) continue;
       kept.push(status.subarray(keptTo, start));
@@ -114,77 +112,4 @@ export function withoutResult(status: Uint8Array): Uint8Array {
     throw error;
   }
   return kept.length === 0 ? status : Buffer.concat([...kept, status.subarray(keptTo)]);
-}
-
-const varint = 0;
-const bits64 = 1;
-const lengthDelimited = 2;
-const bits32 = 5;
-
-/** Walks over the fields of one message. */
-class Cursor {
-  readonly #buffer: Buffer;
-  /** The number of the field that it stands on. */
-  number = 0;
-  /** The value of a varint field. Exact up to 2^53. */
-  value = 0;
-  /** Where the field ends. */
-  end = 0;
-  #start = 0;
-
-  constructor(message: Uint8Array) {
-    this.#buffer = Buffer.isBuffer(message)
-      ? message
-      : Buffer.from(message.buffer, message.byteOffset, message.byteLength);
-  }
-
-  /** Steps to the next field; false at the end of the message. */
-  next(): boolean {
-    if (this.end >= this.#buffer.length) return false;
-    const tag = this.#varint();
-    this.number = tag >>> 3;
-    switch (tag & 7) {
-      case varint:
-        this.value = this.#varint();
-        break;
-      case bits64:
-        this.end += 8;
-        break;
-      case lengthDelimited: {
-        const length = this.#varint();
-        this.#start = this.end;
-        this.end += length;
-        break;
-      }
-      case bits32:
-        this.end += 4;
-        break;
-      default:
-        throw new RangeError(`wire type ${tag & 7} is not expected`);
-    }
-    if (this.end > this.#buffer.length) throw new RangeError("message ends in the middle of a field");
-    return true;
-  }
-
-  bytes(): Buffer {
-    return this.#buffer.subarray(this.#start, this.end);
-  }
-
-  text(): string {
-    return this.#buffer.toString("utf8", this.#start, this.end);
-  }
-
-  #varint(): number {
-    let sum = 0;
-    let factor = 1;
-    for (let count = 0; count < 10; count += 1) {
-      const byte = this.#buffer[this.end];
-      if (byte === undefined) break;
-      this.end += 1;
-      sum += (byte & 127) * factor;
-      if (byte < 128) return sum;
-      factor *= 128;
-    }
-    throw new RangeError("message ends in the middle of a number");
-  }
 }

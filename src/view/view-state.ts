@@ -1,8 +1,9 @@
+import type { FollowedRecord } from "../nats/followed-record.ts";
 import type { TaskKey } from "../task/task-id.ts";
 import type { FreshTask, StatusSnapshot } from "../task/task.ts";
 import { Hub, nameOfKey, type TaskSubscriber, type Unsubscribe } from "./hub.ts";
 import { type IndexedStatus, IndexStore } from "./index-store.ts";
-import { type PendingChange, PendingChanges, type WrittenRecord } from "./pending-changes.ts";
+import { type PendingChange, PendingChanges } from "./pending-changes.ts";
 import { RevisionWaiters, type WaitOptions } from "./revision-waiters.ts";
 import type { Scopes } from "./scopes.ts";
 import { createTaskQueries, type QueryTasks, type TaskQuery, type TaskRows } from "./task-query.ts";
@@ -61,7 +62,7 @@ export class ViewState {
   }
 
   /** A record was written. */
-  addRecord(record: WrittenRecord): void {
+  addRecord(record: FollowedRecord): void {
     this.#pending.addRecord(record);
   }
 

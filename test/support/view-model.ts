@@ -2,10 +2,10 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 
 import { Priority, TaskState, TaskStatusSchema } from "../../src/gen/taskwatch/v1/task_pb.ts";
+import type { FollowedRecord } from "../../src/nats/followed-record.ts";
 import { createTaskIds, taskIdFromKey, type TaskKey } from "../../src/task/task-id.ts";
 import { type FreshTask, queuedChange, scheduledChange } from "../../src/task/task.ts";
 import { isTerminal } from "../../src/task/transitions.ts";
-import type { WrittenRecord } from "../../src/view/pending-changes.ts";
 import { ViewState } from "../../src/view/view-state.ts";
 
 const ids = createTaskIds(new Uint8Array(32));
@@ -159,7 +159,7 @@ export function freshOf(task: ModelTask): FreshTask {
 }
 
 /** The record of a task as it is now. */
-export function recordOf(task: ModelTask, expireMs = 0): WrittenRecord {
+export function recordOf(task: ModelTask, expireMs = 0): FollowedRecord {
   const { state, change } = currentOf(task);
   const mutable = toBinary(TaskStatusSchema, create(TaskStatusSchema, { state }));
   return {
