@@ -290,7 +290,7 @@ describe("submit", () => {
 
   it("gives up a call that is not answered in time", async () => {
     await using service = await startScriptedService({ submitTask: () => new Promise(() => {}) });
-    await using client = createTaskwatchClient({ address: service.address, timeoutMs: 50, retryBudgetMs: 0 });
+    await using client = createTaskwatchClient({ address: service.address, timeoutMs: 1_000, retryBudgetMs: 0 });
     expect(await failureOf(client.submit({ queue: "q", type: "t" }))).toMatchObject({ code: "DEADLINE_EXCEEDED" });
     expect(service.calls).toHaveLength(1);
   });
