@@ -7,6 +7,7 @@ import { createPublisher, type WriteResult } from "../../../src/nats/publisher.t
 import { TaskError } from "../../../src/task/errors.ts";
 import { eventually } from "../../support/eventually.ts";
 import { startNatsServer, useNatsServer } from "../../support/nats-server.ts";
+import { stopProcess } from "../../support/stopped-process.ts";
 
 const server = useNatsServer();
 const data = new Uint8Array(10);
@@ -68,7 +69,7 @@ test("a write to a server that does not answer is unknown, and is stored all the
     timeoutMs: 300,
     observer: { natsWrite: ({ result }) => results.push(result) },
   });
-  process.kill(own.pid, "SIGSTOP");
+  await stopProcess(own.pid);
   try {
     await expect(publisher.publish({ subject: "p.slow", data })).rejects.toBeInstanceOf(OutcomeUnknown);
   } finally {
@@ -82,7 +83,7 @@ test("a write to a server that does not answer is unknown, and is stored all the
 test("writes while the server is down wait for it, and what was under way is unknown", async () => {
   await using own = await startNatsServer();
   await using nats = await connectWithStream(own.url);
-  process.kill(own.pid, "SIGSTOP");
+  await stopProcess(own.pid);
   const underWay = nats.publisher.publish({ subject: "p.under-way", data }).catch((error: unknown) => error);
   await own.kill();
   expect(await underWay).toBeInstanceOf(OutcomeUnknown);
