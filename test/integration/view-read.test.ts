@@ -44,6 +44,20 @@ describe("a read", () => {
     }
   });
 
+  test("knows that the time of a task has come, though nobody told the view", async () => {
+    await using deployment = await openDeployment(server.url);
+    await using process = await openViewProcess(deployment);
+    const { manager } = deployment.nats;
+    const { task } = await deployment.submit({ queue: "mute", start: { case: "delay", value: durationFromMs(300) } });
+    await eventually("the task", () => process.view.get(task.key));
+    const { config } = await manager.streams.info("JOBS_mute");
+    await manager.streams.update("JOBS_mute", { ...config, republish: undefined } as never);
+    await eventually("its job", async () => (await deployment.jobs.findFresh(task.key))?.task.head.state === QUEUED);
+    expect((await process.reader.readStatus(task.key, { signal })).state).toBe(QUEUED);
+    // What was found is remembered.
+    expect(process.view.get(task.key)?.state).toBe(QUEUED);
+  });
+
   test("does not lose sight of tasks on their way from delay to job to record", async () => {
     await using deployment = await openDeployment(server.url);
     await using process = await openViewProcess(deployment);
