@@ -91,13 +91,20 @@ async function accept(ports: SubmitPorts, request: SubmitTaskRequest, context: S
     return explainFailure(ports, submission, error);
   }
   // Somebody may have submitted the same id since the look-up, and a worker may be done with it: no message was left then.
-  const rival = submission.repeatable ? await findRecord(ports, key, signal) : undefined;
+  const rival = submission.repeatable ? await findRival(ports, key, signal) : undefined;
   if (rival !== undefined && !isSame(rival, submission)) {
     await jobs.withdraw(submission, sequence);
     return repeat(ports, submission, rival);
   }
   ports.addFresh(submission.task);
   return submitted(ports, taskFromFresh(submission.task), false);
+}
+
+/** As `findRecord`, for who has written already: if nobody can be asked, what was written is still there. */
+function findRival(ports: SubmitPorts, key: TaskKey, signal: AbortSignal): Promise<Found | undefined> {
+  return findRecord(ports, key, signal).catch((cause: unknown) => {
+    throw outcomeUnknown(key, cause);
+  });
 }
 
 /** The record of a task, unless it is only still stored because the store forgets late. */
